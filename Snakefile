@@ -1,0 +1,115 @@
+# The paper's pipeline: data, every row of a group of experiments.yaml for every seed, evaluation, figures.
+# `make paper` runs it; on a cluster, `snakemake --executor ...` runs the same file.
+#
+# A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
+# A notebook's inputs are itself and the library files that it imports, directly or not.
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir)))
+from hypertax.data import data_set_name
+from hypertax.experiments import load_rows
+from hypertax.files import ROOT, resolve
+from hypertax.pipeline import sources
+
+DATASET = str(config.get("dataset", "simulated"))
+PRESET = str(config.get("preset", "tiny"))
+SEEDS = int(config.get("seeds", 3))
+GROUP = str(config.get("group", "core"))
+
+ROWS = {row.name: row for row in load_rows(GROUP) if row.notebook}
+NAME = data_set_name(DATASET)
+STAMPS = f"runs/.stamps/{NAME}"
+EXECUTED = f"runs/executed/{NAME}"
+TABLE = [str(resolve(DATASET))] if resolve(DATASET).is_file() else []
+PYTHON = sys.executable
+COMMAND = (
+    "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.pipeline run"
+    " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb {params.given} --stamp {output} 2> {log}"
+)
+
+
+def needs(notebook):
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    return [str(file.relative_to(ROOT)) for file in (path, *sources(path))]
+
+
+def parameters(**values):
+    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in values.items())
+
+
+wildcard_constraints:
+    row="|".join(map(re.escape, ROWS)) or "none",
+    seed=r"\d+",
+
+
+rule data:
+    input:
+        needs("01_data_prep"),
+        TABLE,
+    output:
+        f"{STAMPS}/data.done",
+    log:
+        f"{EXECUTED}/data.log",
+    params:
+        given=parameters(dataset=DATASET, publish=True),
+        notebook="01_data_prep",
+    threads: 1
+    shell:
+        COMMAND
+
+
+# A run of the tiny preset computes with one thread, so that its numbers do not depend on how many run at a time.
+rule train:
+    input:
+        lambda wildcards: needs(ROWS[wildcards.row].notebook),
+        TABLE,
+        # Only for the data to be there: what they are made by is among the notebook's own files.
+        ancient(rules.data.output),
+    output:
+        f"{STAMPS}/{{row}}-seed{{seed}}.done",
+    log:
+        f"{EXECUTED}/{{row}}-seed{{seed}}.log",
+    params:
+        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters),
+        notebook=lambda wildcards: ROWS[wildcards.row].notebook,
+    threads: 1 if PRESET == "tiny" else workflow.cores
+    shell:
+        COMMAND
+
+
+rule evaluate:
+    input:
+        needs("04_evaluate"),
+        "experiments.yaml",
+        expand(rules.train.output, row=ROWS, seed=range(SEEDS)),
+    output:
+        f"{STAMPS}/evaluate-{GROUP}.done",
+    log:
+        f"{EXECUTED}/evaluate-{GROUP}.log",
+    params:
+        given=parameters(dataset=DATASET, preset=PRESET, experiment=GROUP, seeds=SEEDS, publish=True),
+        notebook="04_evaluate",
+    threads: workflow.cores
+    shell:
+        COMMAND
+
+
+rule figures:
+    input:
+        needs("05_figures"),
+        rules.evaluate.output,
+    output:
+        f"{STAMPS}/figures-{GROUP}.done",
+    log:
+        f"{EXECUTED}/figures-{GROUP}.log",
+    params:
+        given=parameters(dataset=DATASET, preset=PRESET, experiment=GROUP, seeds=SEEDS, publish=True),
+        notebook="05_figures",
+    threads: workflow.cores
+    default_target: True
+    shell:
+        COMMAND

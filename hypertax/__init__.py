@@ -1,0 +1,3 @@
+"""Hyperbolic multimodal representation learning for biological taxonomies."""
+
+__version__ = "0.1.0"

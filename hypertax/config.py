@@ -1,0 +1,213 @@
+"""What a run is: one frozen dataclass whose fields are the notebooks' parameters, and the two presets that fill them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+SPACES = ("euclidean", "lorentz")
+ENTAILMENTS = ("none", "pair", "stacked")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. `RunConfig.create(preset, **parameters)` checks the values; a parameter left at None takes the preset's.
+
+    Sources of the defaults: [A] the paper's abstract, [B] CLIBD, [C] a co-author's earlier code, [R] an independent
+    re-implementation, [O] our own choice; see the README, "What is known of the paper".
+    """
+
+    # Data
+    dataset: str = "simulated"
+    """`simulated`, `bioscan-1m`, or the path of a table of specimens."""
+    data_seed: int = 0
+    """Seed of the simulated data set, and of the split of a table that has none."""
+    max_specimens: int = 0
+    """Training specimens to use, 0 for all."""
+
+    # Objective
+    space: str = "lorentz"
+    """`euclidean` (cosine similarity) or `lorentz` (the hyperboloid)."""
+    curvature: float = 1.0
+    """Initial c of the hyperboloid of curvature -c [C]."""
+    learn_curvature: bool = True
+    """Learn log c, clamped to [c0/10, 10 c0] [C]; otherwise c stays where it is."""
+    contrastive_weight: float = 1.0
+    """Weight of the contrastive loss; 0 leaves it out ("SEL alone")."""
+    entailment: str = "stacked"
+    """`none`, `pair` (full text entails image and DNA, as MERU) or `stacked` (the paper's)."""
+    entailment_weight: float = 1.0
+    """Weight of the entailment loss [R]: equal weights."""
+    full_text: bool = True
+    """Whether the full text takes part in the contrastive loss."""
+    entailment_text: str = "rank"
+    """Text of a taxon in the stacked loss: `rank` (its bare name [R]) or `cumulative` (the names from order down to it)."""
+    entailment_negatives: bool = True
+    """Whether pairs of different lineages count in the stacked loss [R]."""
+    entailment_margin: float = 0.1
+    """Margin of the negative pairs, radians [R]."""
+    dna_image: str = "dna-contains-image"
+    """Direction of the last pair of the inter-modal loss [R]: `dna-contains-image`, `image-contains-dna` or `none`."""
+    aperture: float = 0.1
+    """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
+
+    # Model
+    preset: str = "tiny"
+    """`tiny` (trained from scratch, minutes on a laptop) or `paper` (pretrained, GPUs)."""
+    image_encoder: str = ""
+    """A timm model's name, or a local folder with its `config.json` and `model.safetensors`."""
+    dna_encoder: str = ""
+    """`cnn`, `transformer` (both from scratch), or a transformers checkpoint's name or local folder."""
+    text_encoder: str = ""
+    """`transformer` (from scratch), or a transformers checkpoint's name or local folder."""
+    embed_dim: int = 0
+    """Width of the shared space."""
+    image_size: int = 0
+    """Side of the images given to the encoder, pixels."""
+
+    # Training
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = 0.0
+    warmup: float = 0.3
+    """Share of the steps in which the learning rate rises [B]."""
+    optimizer: str = "adamw"
+    """`adamw` [B] or `adam` [R]."""
+    seed: int = 0
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`."""
+    precision: str = "no"
+    """Of the encoders: `no` (fp32) or `bf16`; the geometry is always fp32."""
+    threads: int = 0
+    """CPU threads, 0 for all. The tiny preset uses one, so that its numbers do not depend on the number of cores."""
+
+    @classmethod
+    def create(cls, preset: str = "tiny", **parameters: Any) -> RunConfig:
+        """A checked configuration.
+
+        Raises:
+            ValueError: one sentence naming the parameter, the value given and what is allowed.
+        """
+        if preset not in PRESETS:
+            raise ValueError(_sentence("preset", preset, f"one of {_options(PRESETS)}"))
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(parameters) - known)
+        if unknown:
+            raise ValueError(f"{unknown[0]} is not a parameter of a run; the parameters are {', '.join(sorted(known))}.")
+        given = {name: value for name, value in parameters.items() if value is not None}
+        config = cls(preset=preset, **{**PRESETS[preset], **given})
+        config._check()
+        return config if config.space == "lorentz" else replace(config, **_EUCLIDEAN)
+
+    def _check(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(_sentence(name, getattr(self, name), f"one of {_options(allowed)}"))
+        for name, (low, high, kind) in _RANGES.items():
+            value = getattr(self, name)
+            right_type = isinstance(value, int if kind == "a whole number" else (int, float)) and not isinstance(value, bool)
+            if not right_type or not math.isfinite(value) or not low <= value <= high:
+                limit = f"{kind} from {low:g} to {high:g}" if high < math.inf else f"{kind} of at least {low:g}"
+                raise ValueError(_sentence(name, value, limit))
+        for name in ("learn_curvature", "full_text", "entailment_negatives"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(_sentence(name, getattr(self, name), "True or False"))
+        for name in ("dataset", "image_encoder", "dna_encoder", "text_encoder"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(_sentence(name, getattr(self, name), "a name or a path"))
+        if self.space == "euclidean" and self.entailment != "none":
+            raise ValueError("entailment must be 'none' in the Euclidean space, whose points have no cones.")
+        if self.contrastive_weight == 0 and (self.entailment == "none" or self.entailment_weight == 0):
+            raise ValueError("contrastive_weight must be above 0 where there is no entailment loss, or nothing is learned.")
+
+    @property
+    def method(self) -> str:
+        """Readable name of the space and the objective, `hyperbolic-cl-sel`, the same for every seed."""
+        terms = ["cl"] if self.contrastive_weight else []
+        terms += {"none": [], "pair": ["el"], "stacked": ["sel"]}[self.entailment]
+        name = "-".join(["euclidean" if self.space == "euclidean" else "hyperbolic", *terms])
+        return name if self.full_text or not self.contrastive_weight else f"{name}-notext"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as written to a run's `config.yaml`."""
+        return asdict(self)
+
+
+_CHOICES = {
+    "space": SPACES,
+    "entailment": ENTAILMENTS,
+    "entailment_text": ("rank", "cumulative"),
+    "dna_image": ("dna-contains-image", "image-contains-dna", "none"),
+    "optimizer": ("adamw", "adam"),
+    "precision": ("no", "bf16"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+}
+_WHOLE, _NUMBER = "a whole number", "a number"
+_RANGES = {
+    "curvature": (1e-3, 1e3, _NUMBER),
+    "contrastive_weight": (0, math.inf, _NUMBER),
+    "entailment_weight": (0, math.inf, _NUMBER),
+    "entailment_margin": (0, math.pi, _NUMBER),
+    "aperture": (1e-3, 10, _NUMBER),
+    "embed_dim": (2, math.inf, _WHOLE),
+    "image_size": (16, math.inf, _WHOLE),
+    "epochs": (1, math.inf, _WHOLE),
+    "batch_size": (2, math.inf, _WHOLE),
+    "learning_rate": (1e-8, 1, _NUMBER),
+    "weight_decay": (0, 1, _NUMBER),
+    "warmup": (0, 1, _NUMBER),
+    "seed": (0, 2**31, _WHOLE),
+    "data_seed": (0, 2**31, _WHOLE),
+    "max_specimens": (0, math.inf, _WHOLE),
+    "threads": (0, math.inf, _WHOLE),
+}
+# What has no meaning in the Euclidean space is set to one value, so that two equal runs have equal configurations.
+_EUCLIDEAN = {
+    "curvature": 1.0,
+    "learn_curvature": False,
+    "entailment_weight": 1.0,
+    "entailment_text": "rank",
+    "entailment_negatives": True,
+    "entailment_margin": 0.1,
+    "dna_image": "dna-contains-image",
+    "aperture": 0.1,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "image_encoder": "tiny-convnext",
+        "dna_encoder": "cnn",
+        "text_encoder": "transformer",
+        "embed_dim": 128,
+        "image_size": 64,
+        "epochs": 12,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-4,
+        "threads": 1,
+    },
+    # Batch, optimiser and precision are CLIBD's [B]; names of the encoders [B][C].
+    "paper": {
+        "image_encoder": "vit_base_patch16_224.augreg_in21k",
+        "dna_encoder": "bioscan-ml/BarcodeBERT",
+        "text_encoder": "prajjwal1/bert-small",
+        "embed_dim": 768,
+        "image_size": 224,
+        "epochs": 50,
+        "batch_size": 2000,
+        "learning_rate": 5e-5,
+        "weight_decay": 1e-4,
+        "precision": "bf16",
+    },
+}
+
+
+def _options(names) -> str:
+    names = [f"'{name}'" for name in names]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _sentence(name: str, value: Any, allowed: str) -> str:
+    return f"{name} must be {allowed}, not {value!r}."

@@ -1,0 +1,170 @@
+"""From a specimen table to what a training step takes: images, barcodes, lineages and the names behind them as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+from tqdm.auto import tqdm
+
+from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+CACHED_IMAGES = 20_000
+"""Up to this many images are decoded once and kept, reduced, in memory."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some specimens. B rows; a modality that the table does not have is None, one that a specimen lacks is False in `has_*`.
+
+    index: (B,) rows of the table. image: (B, 3, S, S). dna: (B, L) codes or tokens. lineage: (B, 4) taxa of `Names`, -1 unknown.
+    full_text: (B,) texts of `Names`, -1 without a label.
+    """
+
+    index: Tensor
+    image: Tensor | None
+    has_image: Tensor
+    dna: Tensor | None
+    has_dna: Tensor
+    lineage: Tensor
+    full_text: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(None if value is None else value.to(device, non_blocking=True) for value in values))
+
+
+class Names:
+    """Every taxon and every text of a table, once.
+
+    taxa: DataFrame of `hypertax.taxonomy.taxa`. lineage: (N, 4) int64 of taxa. full_text: (N,) int64 of texts.
+    taxon_text: (T,) int64, the text of each taxon (bare or cumulative name). texts: list of strings.
+    """
+
+    def __init__(self, specimens: pd.DataFrame, *, cumulative: bool = False) -> None:
+        self.taxa = taxa(specimens)
+        index = {(rank, name): i for i, (rank, name) in enumerate(zip(self.taxa["rank"], self.taxa["name"], strict=True))}
+        self.lineage = np.full((len(specimens), len(RANKS)), -1, dtype=np.int64)
+        for column, rank in enumerate(RANKS):
+            codes, names = pd.factorize(specimens[rank])
+            ids = np.array([index[(rank, name)] for name in names] + [-1], dtype=np.int64)
+            self.lineage[:, column] = ids[codes]
+        texts: dict[str, int] = {}
+        self.taxon_text = np.array(
+            [texts.setdefault(rank_text(taxon, taxon["rank"], cumulative=cumulative), len(texts)) for taxon in self.taxa.to_dict("records")],
+            dtype=np.int64,
+        )
+        # One full text per distinct lineage, not per specimen.
+        unique, inverse = np.unique(self.lineage, axis=0, return_inverse=True)
+        names = self.taxa["name"].tolist()
+        ids = []
+        for row in unique:
+            text = full_text({rank: names[i] if i >= 0 else None for rank, i in zip(RANKS, row, strict=True)})
+            ids.append(-1 if text is None else texts.setdefault(text, len(texts)))
+        self.full_text = np.array(ids, dtype=np.int64)[inverse.reshape(-1)] if len(unique) else np.zeros(0, dtype=np.int64)
+        self.texts = list(texts)
+
+
+class Specimens(Dataset):
+    """A specimen table as tensors.
+
+    table: the specimens. dna: (N, L) integers of `hypertax.tokens`, or None. image_size: side in pixels, 0 without images.
+    An image is resized to 256/224 of `image_size`, then cropped: at random, flipped and rotated by up to 45 degrees for training, at the
+    centre otherwise [B].
+    """
+
+    def __init__(self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False) -> None:
+        self.table = table
+        self.lineage = torch.from_numpy(names.lineage)
+        self.full_text = torch.from_numpy(names.full_text)
+        self.dna = None if dna is None else torch.from_numpy(dna)
+        self.has_dna = torch.tensor(table["barcode"].notna().tolist(), dtype=torch.bool)
+        self.paths = table["image"].where(table["image"].notna(), None).tolist() if image_size else []
+        self.has_image = torch.tensor([path is not None for path in self.paths]) if image_size else torch.zeros(len(table), dtype=torch.bool)
+        self.image_size = image_size if self.has_image.any() else 0
+        self.resize = v2.Resize(round(image_size * 256 / 224), antialias=True) if image_size else None
+        self.cache: list[Image.Image | None] | None = None
+        finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGE_MEAN, IMAGE_STD)]
+        if augment:
+            turn = v2.RandomRotation(45, interpolation=v2.InterpolationMode.BILINEAR)
+            self.transform = v2.Compose(
+                [turn, v2.RandomCrop(image_size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), *finish]
+            )
+        else:
+            self.transform = v2.Compose([v2.CenterCrop(image_size), *finish])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def remember_images(self) -> None:
+        """Decode every image once, in threads, if there are not too many of them."""
+        if not self.image_size or len(self) > CACHED_IMAGES or self.cache is not None:
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor() as pool:
+            images = pool.map(self._read, self.paths)
+            self.cache = list(tqdm(images, total=len(self), desc="reading images", leave=False, disable=len(self) < 500))
+
+    def share_images(self, other: Specimens, rows: np.ndarray) -> None:
+        """Take the decoded images of `other`, of which this table is the given rows."""
+        if other.cache is not None:
+            self.cache = [other.cache[i] for i in rows]
+
+    def _read(self, path: str | None) -> Image.Image | None:
+        if path is None:
+            return None
+        with Image.open(path) as image:
+            # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
+            image.draft("RGB", (self.resize.size[0] * 2, self.resize.size[0] * 2))
+            return self.resize(image.convert("RGB"))
+
+    def image(self, i: int) -> Tensor:
+        """(3, S, S) of one specimen; zeros where it has none."""
+        picture = self.cache[i] if self.cache is not None else self._read(self.paths[i])
+        return torch.zeros(3, self.image_size, self.image_size) if picture is None else self.transform(picture)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        rows = torch.as_tensor(indices)
+        return Batch(
+            index=rows,
+            image=torch.stack([self.image(i) for i in indices]) if self.image_size else None,
+            has_image=self.has_image[rows],
+            dna=None if self.dna is None else self.dna[rows],
+            has_dna=self.has_dna[rows] if self.dna is not None else torch.zeros(len(rows), dtype=torch.bool),
+            lineage=self.lineage[rows],
+            full_text=self.full_text[rows],
+        )
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+
+def loader(specimens: Specimens, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0) -> Iterator[Batch]:
+    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than half the size is dropped."""
+    generator = None if shuffle_seed is None else torch.Generator().manual_seed(shuffle_seed)
+    drop = shuffle_seed is not None and len(specimens) > batch_size and len(specimens) % batch_size < batch_size / 2
+    return DataLoader(
+        specimens,
+        batch_size=batch_size,
+        shuffle=shuffle_seed is not None,
+        generator=generator,
+        drop_last=drop,
+        collate_fn=_already_a_batch,
+        num_workers=workers,
+        persistent_workers=False,
+    )
+
+
+def _already_a_batch(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,159 @@
+"""The three encoders: images by timm, barcodes and names by transformers (or a small convolutional network for barcodes).
+
+A name with a slash, or a local folder, is a pretrained checkpoint loaded with the library's ordinary call; the short names are models
+trained from scratch. Every encoder is a module with `width` that maps its inputs to (B, width). None has batch normalisation, so that a
+specimen's embedding does not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hypertax.config import RunConfig
+from hypertax.tokens import BASES, KMER_SPECIALS, TextTokens
+
+TINY_IMAGE_MODELS = {
+    "tiny-convnext": ("convnext_atto", {"depths": (1, 1, 2, 1), "dims": (32, 64, 96, 128), "patch_size": 4}),
+    "tiny-vit": ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}),
+}
+"""Reduced architectures of timm, trained from scratch: name to (timm's name, what is changed)."""
+
+
+class EncoderUnavailable(RuntimeError):
+    """A pretrained checkpoint that cannot be had, with what to do in one sentence."""
+
+
+class ImageEncoder(nn.Module):
+    """timm model without its classification head: (B, 3, S, S) normalised images to (B, width)."""
+
+    def __init__(self, config: RunConfig, pretrained: bool) -> None:
+        super().__init__()
+        import timm
+
+        name, changes = TINY_IMAGE_MODELS.get(config.image_encoder, (config.image_encoder, {}))
+        if "vit" in name:
+            changes = {**changes, "img_size": config.image_size}
+        local = Path(name).is_dir()
+        if not local and not timm.is_model(name):
+            raise ValueError(f"image_encoder must be a timm model, a local folder or one of {', '.join(TINY_IMAGE_MODELS)}, not {name!r}.")
+        try:
+            self.backbone = timm.create_model(
+                f"local-dir:{name}" if local else name,
+                pretrained=pretrained and config.image_encoder not in TINY_IMAGE_MODELS,
+                num_classes=0,
+                **changes,
+            )
+        except (OSError, RuntimeError) as error:
+            raise _unavailable("image_encoder", name, error) from error
+        self.width = self.backbone.num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+
+class ConvolutionalBarcodeEncoder(nn.Module):
+    """A small network over one-hot bases: (B, L) base codes to (B, width).
+
+    Reads are unaligned and ragged; convolutions with pooling over the position do not depend on where a read begins. Positions beyond
+    the read are masked out of the pooling.
+    """
+
+    def __init__(self, width: int = 256) -> None:
+        super().__init__()
+        self.width = width
+        self.embed = nn.Conv1d(len(BASES), 64, kernel_size=9, stride=3, padding=4)
+        self.layers = nn.ModuleList([nn.Conv1d(64, 96, 5, stride=2, padding=2), nn.Conv1d(96, 128, 5, stride=2, padding=2)])
+        self.norms = nn.ModuleList([nn.GroupNorm(1, 64), nn.GroupNorm(1, 96), nn.GroupNorm(1, 128)])
+        self.head = nn.Linear(256, width)
+
+    def forward(self, bases: Tensor) -> Tensor:
+        # Code len(BASES) is any other letter or the padding: a column of zeros.
+        onehot = F.one_hot(bases.long(), len(BASES) + 1)[..., : len(BASES)].transpose(1, 2).to(self.head.weight.dtype)
+        x = F.gelu(self.norms[0](self.embed(onehot)))
+        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+            x = F.gelu(norm(layer(x)))
+        inside = F.adaptive_max_pool1d(onehot.sum(1, keepdim=True), x.shape[-1])
+        mean = (x * inside).sum(-1) / inside.sum(-1).clamp(min=1)
+        peak = x.masked_fill(inside == 0, float("-inf")).amax(-1)
+        peak = torch.where(torch.isfinite(peak), peak, 0.0)
+        return self.head(torch.cat([mean, peak], dim=-1))
+
+
+class TransformerEncoder(nn.Module):
+    """A BERT-like model of transformers: token ids (B, L) to the mean of the last hidden states over the tokens that are not padding.
+
+    The mean of hidden states, never of logits (METHOD: a published error in this place).
+    """
+
+    def __init__(self, backbone: nn.Module, padding: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.padding = padding
+        self.width = backbone.config.hidden_size
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        mask = tokens != self.padding
+        # A row of padding alone would divide by zero: let it attend to its first position.
+        mask[:, 0] = True
+        ids = tokens.long().clamp(min=0)
+        hidden = self.backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        weight = mask[..., None].to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1)
+
+
+def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
+    """`cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like checkpoint."""
+    if config.dna_encoder == "cnn":
+        return ConvolutionalBarcodeEncoder()
+    if config.dna_encoder == "transformer":
+        return TransformerEncoder(_small_bert(vocabulary=4**5 + len(KMER_SPECIALS), hidden=128, layers=3, positions=132), padding=-1)
+    return TransformerEncoder(_checkpoint("dna_encoder", config.dna_encoder, pretrained), padding=-1)
+
+
+def text_encoder(config: RunConfig, tokens: TextTokens, pretrained: bool) -> nn.Module:
+    """`transformer` from scratch over the tokenizer's vocabulary, otherwise a BERT-like checkpoint."""
+    if config.text_encoder == "transformer":
+        backbone = _small_bert(vocabulary=tokens.size, hidden=96, layers=2, positions=tokens.length)
+    else:
+        backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
+    return TransformerEncoder(backbone, padding=tokens.padding)
+
+
+def _small_bert(vocabulary: int, hidden: int, layers: int, positions: int) -> nn.Module:
+    from transformers import BertConfig, BertModel
+
+    shape = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // 32),
+        intermediate_size=4 * hidden,
+        max_position_embeddings=positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertModel(shape, add_pooling_layer=False)
+
+
+def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        if not pretrained:
+            return AutoModel.from_config(AutoConfig.from_pretrained(name))
+        return AutoModel.from_pretrained(name, use_safetensors=True)
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise _unavailable(parameter, name, error) from error
+
+
+def _unavailable(parameter: str, name: str, error: Exception) -> EncoderUnavailable:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return EncoderUnavailable(
+        f"{parameter} {name!r} could not be loaded ({reason[:150].rstrip('.')}): connect to the network, or give the path of a local folder"
+        " with its config.json and model.safetensors."
+    )

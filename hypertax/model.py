@@ -1,0 +1,187 @@
+"""Encoders, projections and one space: the model, how it is saved, and how specimens are embedded with it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hypertax.config import RunConfig
+from hypertax.data.batches import Batch, Names, Specimens, loader
+from hypertax.embeddings import COLUMNS, Embeddings
+from hypertax.encoders import ImageEncoder, barcode_encoder, text_encoder
+from hypertax.files import atomic_path, write_text
+from hypertax.spaces import EuclideanSpace, LorentzSpace
+from hypertax.taxonomy import RANKS
+from hypertax.tokens import TextTokens, base_codes, kmer_codes
+
+MODALITIES = ("image", "dna", "text")
+MAX_LOGIT_SCALE = 100.0
+EMBED_BATCH = 256
+
+
+class HypertaxModel(nn.Module):
+    """One encoder and one linear projection per modality into a shared space, and the contrastive temperature.
+
+    modalities: those of `image`, `dna`, `text` that the data have. pretrained: load the checkpoints that the configuration names (False
+    when weights are loaded afterwards).
+    """
+
+    def __init__(self, config: RunConfig, modalities: tuple[str, ...], tokens: TextTokens, *, pretrained: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = tuple(m for m in MODALITIES if m in modalities)
+        self.tokens = tokens
+        build = {
+            "image": lambda: ImageEncoder(config, pretrained),
+            "dna": lambda: barcode_encoder(config, pretrained),
+            "text": lambda: text_encoder(config, tokens, pretrained),
+        }
+        self.encoders = nn.ModuleDict({m: build[m]() for m in self.modalities})
+        self.projections = nn.ModuleDict({m: nn.Linear(self.encoders[m].width, config.embed_dim) for m in self.modalities})
+        if config.space == "euclidean":
+            self.space = EuclideanSpace(self.modalities, config.embed_dim)
+        else:
+            self.space = LorentzSpace(self.modalities, config.embed_dim, config.curvature, config.learn_curvature)
+        self.log_logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The contrastive temperature's inverse, 0-d; initially 1/0.07, at most 100 [B][C]."""
+        return self.log_logit_scale.exp()
+
+    def tangent(self, modality: str, inputs: Tensor) -> Tensor:
+        """Inputs of one modality to tangent vectors at the origin, (B, D) in fp32; encoders may run in bf16, geometry never does [C]."""
+        bf16 = self.config.precision == "bf16"
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
+            features = self.projections[modality](self.encoders[modality](inputs))
+        return self.space.tangent(features, modality)
+
+    def forward(self, batch: Batch, texts: Tensor | None) -> dict[str, Tensor]:
+        """Points of the batch's images and barcodes (B, D), and of the given texts' tokens (U, L) as `text` (U, D)."""
+        inputs = {"image": batch.image, "dna": batch.dna, "text": texts}
+        return {
+            m: self.space.lift(self.tangent(m, inputs[m])) for m in self.modalities if inputs[m] is not None and len(inputs[m])
+        }
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Put the bounded scalars back within their bounds; called after every optimiser step."""
+        self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+        self.space.clamp_()
+
+    def barcode_inputs(self, barcodes: pd.Series) -> np.ndarray:
+        """Barcodes as this model's DNA encoder reads them."""
+        if self.config.dna_encoder == "cnn":
+            return base_codes(barcodes)
+        backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
+        # A checkpoint's vocabulary ends with the k-mers; what is before them are its special tokens.
+        return kmer_codes(barcodes) if backbone is None else kmer_codes(barcodes, specials=backbone.config.vocab_size - 4**5)
+
+    def parameter_counts(self) -> pd.DataFrame:
+        """Parameters of each part: total and trainable."""
+        parts = {f"{m} encoder": self.encoders[m] for m in self.modalities} | {"projections": self.projections, "space": self.space}
+        rows = [
+            {
+                "part": part,
+                "parameters": sum(p.numel() for p in module.parameters()),
+                "trainable": sum(p.numel() for p in module.parameters() if p.requires_grad),
+            }
+            for part, module in parts.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write `config.yaml`, `tokenizer.json` and `model.safetensors`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        description = {**self.config.to_dict(), "modalities": list(self.modalities)}
+        write_text(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False))
+        with atomic_path(folder / "tokenizer.json") as temporary:
+            self.tokens.save(temporary)
+        with atomic_path(folder / "model.safetensors") as temporary:
+            save_file({name: value.contiguous() for name, value in self.state_dict().items()}, temporary)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> HypertaxModel:
+        """Read what `save_pretrained` wrote; the model embeds exactly as the saved one.
+
+        Raises:
+            FileNotFoundError: a file of the model is missing.
+        """
+        folder = Path(folder)
+        for name in ("config.yaml", "tokenizer.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} holds no trained model: {name} is missing.")
+        description = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        modalities = tuple(description.pop("modalities"))
+        model = cls(RunConfig(**description), modalities, TextTokens.load(folder / "tokenizer.json"), pretrained=False)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model.eval()
+
+
+def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, training: np.ndarray) -> HypertaxModel:
+    """A new model for a table: the modalities it has, a tokenizer of its training specimens' names, weights from `config.seed`.
+
+    training: (N,) bool, the specimens whose names may be used.
+    """
+    modalities = [m for m, column in (("image", "image"), ("dna", "barcode")) if specimens[column].notna().any()]
+    if len(names.taxa):
+        modalities.append("text")
+    if config.text_encoder == "transformer":
+        seen = np.unique(names.full_text[training])
+        tokens = TextTokens.train([names.texts[i] for i in seen if i >= 0])
+    else:
+        from hypertax.encoders import _unavailable
+
+        try:
+            tokens = TextTokens.pretrained(config.text_encoder)
+        except (OSError, ValueError) as error:
+            raise _unavailable("text_encoder", config.text_encoder, error) from error
+    torch.manual_seed(config.seed)
+    return HypertaxModel(config, tuple(modalities), tokens, pretrained=config.preset == "paper")
+
+
+def embed(
+    model: HypertaxModel, specimens: pd.DataFrame, *, data: Specimens | None = None, names: Names | None = None, progress: bool = False
+) -> Embeddings:
+    """Embed every specimen's image and barcode, and every named taxon, without augmentation.
+
+    specimens: a table as `hypertax.data` gives it (a new one too). data, names: what `Specimens` and `Names` made of this table, if at hand.
+    """
+    device = next(model.parameters()).device
+    names = names or Names(specimens, cumulative=model.config.entailment_text == "cumulative")
+    if data is None:
+        dna = model.barcode_inputs(specimens["barcode"]) if "dna" in model.modalities else None
+        data = Specimens(specimens, names, dna, model.config.image_size if "image" in model.modalities else 0)
+    was_training = model.training
+    model.eval()
+    vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
+    with torch.inference_mode():
+        for batch in tqdm(loader(data, EMBED_BATCH), desc="embedding", leave=False, disable=not progress, mininterval=1):
+            batch = batch.to(device)
+            for modality, inputs, has in (("image", batch.image, batch.has_image), ("dna", batch.dna, batch.has_dna)):
+                if modality in model.modalities and inputs is not None and has.any():
+                    vectors[modality].append(model.tangent(modality, inputs[has]).cpu())
+        tables = []
+        for modality, has in (("image", data.has_image), ("dna", data.has_dna)):
+            if vectors[modality]:
+                part = specimens[has.numpy()].reset_index(drop=True)
+                tables.append(part.rename(columns={"sampleid": "id"}).assign(modality=modality, rank=None)[list(COLUMNS)])
+        if "text" in model.modalities and len(names.taxa):
+            tables.append(names.taxa.rename(columns={"name": "id"}).assign(modality="text", split=None)[list(COLUMNS)])
+            tokens = torch.from_numpy(model.tokens([names.texts[i] for i in names.taxon_text])).to(device)
+            vectors["text"] = [model.tangent("text", part).cpu() for part in tokens.split(EMBED_BATCH)]
+        c = None if model.space.curvature is None else model.space.curvature.item()
+    model.train(was_training)
+    table = pd.concat(tables, ignore_index=True)
+    table[["rank", "split", *RANKS]] = table[["rank", "split", *RANKS]].astype("str")
+    tangent = torch.cat([part for m in MODALITIES for part in vectors.get(m, [])]).numpy()
+    return Embeddings(table, tangent, model.space.name, c)

@@ -1,0 +1,305 @@
+"""The pipeline behind `make paper`: `paper` runs the Snakefile and reports; the Snakefile has each notebook executed by `run`.
+
+    python -m hypertax.pipeline run notebooks/03_train_hyperbolic.ipynb out.ipynb -p curvature 1.0
+    python -m hypertax.pipeline paper --dataset simulated --seeds 3 --group core
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypertax.config import PRESETS, RunConfig
+from hypertax.experiments import TRAINING, load_rows
+from hypertax.files import ROOT, resolve, shown, write_text
+
+STAMPS = ROOT / "runs" / ".stamps"
+EXECUTED = ROOT / "runs" / "executed"
+_MEMORY_PER_JOB = 2 * 2**30
+
+
+class NotebookError(Exception):
+    """A notebook that stopped; the message is one sentence with its own last words."""
+
+
+def sources(notebook: Path, root: Path = ROOT) -> list[Path]:
+    """The library's files that a notebook depends on: what its cells import from `hypertax`, and what those import in turn, sorted."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    # Lines of IPython's own (%magic, !command, help?) are no Python.
+    parts = [re.sub(r"^\s*[%!].*$|^.*\?\s*$", "", part, flags=re.MULTILINE) for part in code]
+    todo = [name for part in parts for name in _imports(part, [])]
+    found: set[Path] = set()
+    while todo:
+        names = todo.pop().split(".")
+        for depth in range(1, len(names) + 1):
+            base = root.joinpath(*names[:depth])
+            for path, package in ((base / "__init__.py", names[:depth]), (base.with_suffix(".py"), names[: depth - 1])):
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    todo += _imports(path.read_text(encoding="utf-8"), package)
+    return sorted(found)
+
+
+def _imports(code: str, package: list[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            # An imported name may be a module or something in one.
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "hypertax")
+
+
+def run(notebook: str | Path, output: str | Path, parameters: dict[str, Any], *, stamp: Path | None = None) -> None:
+    """Execute a notebook with papermill from the repository's root, into `output`; its cells' output also goes to `output`'s `.log`.
+
+    The executed notebook of a training run is also put into its run folder. `stamp` is written only on success; where the
+    notebook fails, a file of that name ending in `.failed` holds the reason.
+
+    Raises:
+        NotebookError: one sentence, the last words of the notebook's error.
+    """
+    notebook, output = resolve(notebook), Path(output).absolute()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    if stamp:
+        _say(f"{stamp.stem}: started")
+    try:
+        if not notebook.is_file():
+            raise NotebookError(f"There is no notebook {shown(notebook)}.")
+        with _log(output.with_suffix(".log")):
+            _execute(notebook, output, parameters)
+    except NotebookError as error:
+        if stamp:
+            write_text(_reason(stamp), f"{error}\n")
+            _say(f"{stamp.stem}: failed: {error}")
+        raise
+    if notebook.stem in TRAINING:
+        _keep_with_run(output, {**TRAINING[notebook.stem], **parameters}, started)
+    if stamp:
+        took = _duration(time.time() - started)
+        _reason(stamp).unlink(missing_ok=True)
+        write_text(stamp, f"{shown(output)}: {took}\n")
+        _say(f"{stamp.stem}: done in {took}")
+
+
+def _reason(stamp: Path) -> Path:
+    return stamp.parent / f"{stamp.stem}.failed"
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
+    try:
+        papermill.execute_notebook(
+            notebook, output, parameters, cwd=ROOT, log_output=True, progress_bar=sys.stderr.isatty(), start_timeout=300
+        )
+    except PapermillExecutionError as error:
+        # Coloured names in the message of some errors
+        words = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", error.evalue or "").splitlines() if line.strip()]
+        reason = words[-1].strip() if words else f"It raised {error.ename}."
+        expected = error.ename in ("ValueError", "FileNotFoundError", "SystemExit", "AssertionError")
+        raise NotebookError(reason if expected and words else f"{error.ename}: {reason}") from None
+    except DeadKernelError:
+        message = "The notebook's process was ended from outside, most often because memory ran out (fewer at a time: make paper CORES=1)."
+        raise NotebookError(message) from None
+    except (PapermillException, CellTimeoutError, OSError, RuntimeError) as error:
+        raise NotebookError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[None]:
+    logger = logging.getLogger("papermill")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+        handler.close()
+
+
+def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> None:
+    import yaml
+
+    folder = resolve(parameters.get("output") or ROOT / "runs")
+    wanted = RunConfig.create(**{name: value for name, value in parameters.items() if name != "output"}).to_dict()
+    for path in folder.glob("*/config.yaml"):
+        finished = path.parent / "environment.json"
+        # A run that was only reused keeps the notebook that trained it.
+        if not finished.is_file() or finished.stat().st_mtime < started - 1:
+            continue
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if all(found.get(name) == value for name, value in wanted.items()):
+            shutil.copyfile(output, path.parent / "notebook.ipynb")
+
+
+def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, group: str = "core", cores: int = 0) -> int:
+    """Run the whole pipeline: data, the rows of a group of `experiments.yaml` for each seed, evaluation, figures.
+
+    What is finished and unchanged is not done again. `cores` notebooks run at a time, 0 for what the machine has room for.
+
+    Returns:
+        0, or 1 if something failed; the reasons are printed, one a line.
+
+    Raises:
+        ValueError: one sentence, before anything runs.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"PRESET must be one of {', '.join(PRESETS)}, not {preset!r}.")
+    if seeds < 1:
+        raise ValueError(f"SEEDS must be at least 1, the number of times each row is trained, not {seeds}.")
+    if dataset not in ("simulated", "bioscan-1m") and not resolve(dataset).exists():
+        raise ValueError(f"DATASET must be simulated, bioscan-1m or the path of a table of specimens; there is no {dataset!r}.")
+    rows = load_rows(group)
+    from hypertax.data import data_set_name
+
+    name = data_set_name(dataset)
+    started = time.monotonic()
+    with _alone(STAMPS / name):
+        for reason in (STAMPS / name).glob("*.failed"):
+            reason.unlink()
+        if not any((ROOT / "tables" / name).glob("**/*.csv")):
+            # Somebody removed the tables: their stamps would say that they are there.
+            for stamp in (STAMPS / name).glob("evaluate*.done"):
+                stamp.unlink()
+        cores = cores or _room()
+        runs = sum(row.notebook is not None for row in rows) * seeds
+        print(f"{dataset}: {runs} training runs ({group}), {cores} at a time; their own output: {shown(EXECUTED / name)}/*.log", flush=True)
+        given = {"dataset": dataset, "preset": preset, "seeds": seeds, "group": group}
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
+        command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
+        command += ["--nocolor", "--config", *(f"{key}={json.dumps(value)}" for key, value in given.items())]
+        code = _call(command)
+        reasons = sorted((STAMPS / name).glob("*.failed"))
+    return _report(name, code, reasons, time.monotonic() - started)
+
+
+def _call(command: list[str]) -> int:
+    """Run Snakemake; of what it says, only how far it is, and everything if it stops before its first step."""
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace")
+    said, steps = [], False
+    try:
+        for line in process.stderr:
+            said.append(line)
+            progress = re.match(r"(\d+) of (\d+) steps", line)
+            steps = steps or bool(progress) or line.startswith(("Execute ", "Nothing to be done"))
+            if progress:
+                print(f"          {progress[1]} of {progress[2]} steps", flush=True)
+    except KeyboardInterrupt:
+        # The terminal interrupted Snakemake too; it ends its notebooks first.
+        print("Stopping.", flush=True)
+        for _ in process.stderr:
+            pass
+    code = process.wait()
+    if code and not steps:
+        sys.stderr.write("".join(said[-20:]))
+    return code
+
+
+def _report(name: str, code: int, reasons: list[Path], seconds: float) -> int:
+    took = _duration(seconds)
+    if code == 0:
+        print(f"Done in {took}. Tables: tables/{name}/; figures: figures/{name}/; executed notebooks: {shown(EXECUTED / name)}/.")
+        return 0
+    print(f"Stopped after {took}. What is finished is kept: the same command goes on from there.{' Failed:' if reasons else ''}")
+    for reason in reasons:
+        print(f"  {reason.stem}: {reason.read_text(encoding='utf-8').strip()} ({shown(EXECUTED / name / reason.stem)}.log)")
+    return 1
+
+
+def _room() -> int:
+    """Notebooks that the machine has processors and memory for."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(processors, memory // _MEMORY_PER_JOB))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep two pipelines of one data set apart; unlike Snakemake's own lock, this one ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"Another `make paper` is running on {folder.name}; wait for it, or stop it first.") from None
+        yield
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hypertax.pipeline", description="Execute one notebook, or all of them.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("run", help="execute one notebook")
+    one.add_argument("notebook", type=Path)
+    one.add_argument("output", type=Path, help="where the executed notebook goes")
+    one.add_argument("-p", nargs=2, action="append", default=[], dest="parameters", metavar=("NAME", "VALUE"))
+    one.add_argument("--stamp", type=Path, help="file to write on success")
+    whole = commands.add_parser("paper", help="execute the pipeline")
+    whole.add_argument("--dataset", default="simulated")
+    whole.add_argument("--preset", default="tiny")
+    whole.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    whole.add_argument("--group", default="core", help="group of rows in experiments.yaml")
+    whole.add_argument("--cores", type=int, default=0, help="notebooks at a time; 0: what the machine has room for")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "run":
+            run(given.notebook, given.output, {name: _value(value) for name, value in given.parameters}, stamp=given.stamp)
+            return 0
+        return paper(given.dataset, preset=given.preset, seeds=given.seeds, group=given.group, cores=given.cores)
+    except (NotebookError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

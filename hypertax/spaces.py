@@ -1,0 +1,102 @@
+"""The Euclidean and the Lorentz space behind one interface: `lift`, `gram` and `similarity`, `radius`.
+
+An encoder's projection gives a vector v per specimen; `tangent` is what is stored of it, `lift` makes it a point, and the
+similarity of two points is what the contrastive loss and retrieval see.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hypertax import lorentz as L
+
+
+class EuclideanSpace(nn.Module):
+    """Unit vectors compared by their cosine, as CLIBD."""
+
+    name = "euclidean"
+
+    def __init__(self, modalities: tuple[str, ...], dim: int) -> None:
+        super().__init__()
+
+    @property
+    def curvature(self) -> None:
+        """There is none; the interface's counterpart of `LorentzSpace.curvature`."""
+        return None
+
+    def tangent(self, v: Tensor, modality: str) -> Tensor:
+        """The projection itself, (..., D), in fp32."""
+        return v.float() if v.dtype != torch.float64 else v
+
+    def lift(self, tangent: Tensor) -> Tensor:
+        """(..., D) to unit vectors (..., D)."""
+        return F.normalize(tangent, dim=-1)
+
+    @staticmethod
+    def gram(a: Tensor, b: Tensor, c: None) -> Tensor:
+        """Scalar products of points (N, D) and (M, D), (N, M)."""
+        return a @ b.T
+
+    @staticmethod
+    def similarity(gram: Tensor, c: None) -> Tensor:
+        """Cosine, elementwise from `gram`."""
+        return gram
+
+    def clamp_(self) -> None:
+        """Nothing here is bounded."""
+
+
+class LorentzSpace(nn.Module):
+    """The hyperboloid of curvature -c; similarity is minus the geodesic distance.
+
+    `log_curvature` is a parameter (learned or held) and each modality has a learnable scale exp(alpha), initially 1/sqrt(D), by which
+    its projection is multiplied before the lift [C].
+    """
+
+    name = "lorentz"
+
+    def __init__(self, modalities: tuple[str, ...], dim: int, curvature: float = 1.0, learn_curvature: bool = True) -> None:
+        super().__init__()
+        self.initial_curvature = curvature
+        self.log_curvature = nn.Parameter(torch.tensor(math.log(curvature)), requires_grad=learn_curvature)
+        self.log_scale = nn.ParameterDict({m: nn.Parameter(torch.tensor(-0.5 * math.log(dim))) for m in modalities})
+
+    @property
+    def curvature(self) -> Tensor:
+        """c, a 0-d tensor that carries the gradient."""
+        return self.log_curvature.exp()
+
+    def tangent(self, v: Tensor, modality: str) -> Tensor:
+        """A modality's projection times its scale: the tangent vector at the origin, (..., D), in fp32; its norm is the point's radius."""
+        v = v.float() if v.dtype != torch.float64 else v
+        return self.log_scale[modality].exp() * v
+
+    def lift(self, tangent: Tensor) -> Tensor:
+        """Exponential map at the origin: tangent vectors (..., D) to space components (..., D)."""
+        return L.exp0(tangent, self.curvature)
+
+    @staticmethod
+    def gram(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        """Lorentz inner products of points (N, D) and (M, D), (N, M)."""
+        return L.pairwise_inner(a, b, c)
+
+    @staticmethod
+    def similarity(gram: Tensor, c: Tensor) -> Tensor:
+        """Minus the geodesic distance, elementwise from `gram`."""
+        return -L.distance_from_inner(gram, c)
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Keep c within [c0/10, 10 c0] and the scales at 1 or below [C]; called after every step, so that the bounds never cut a gradient."""
+        c0 = math.log(self.initial_curvature)
+        if self.log_curvature.requires_grad:
+            self.log_curvature.clamp_(c0 - math.log(10), c0 + math.log(10))
+        for alpha in self.log_scale.values():
+            alpha.clamp_(max=0.0)
+
+
+Space = EuclideanSpace | LorentzSpace

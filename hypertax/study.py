@@ -1,0 +1,71 @@
+"""Several runs side by side: the rows of an experiment, their seeds, their scores, and where results are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hypertax.data import data_set_name
+from hypertax.embeddings import Embeddings
+from hypertax.experiments import Row
+from hypertax.files import ROOT
+from hypertax.metrics import evaluate
+from hypertax.runs import Run, runs_folder
+from hypertax.train import train, unaligned
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One seed of one row of an experiment."""
+
+    row: Row
+    seed: int
+    run: Run
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Of the run's best epoch."""
+        return self.run.embeddings()
+
+
+def collect(
+    rows: list[Row], specimens: pd.DataFrame, *, dataset: str, preset: str = "tiny", seeds: int = 1, output: str | None = None, **parameters
+) -> list[StudyRun]:
+    """The finished run of every row and seed; one that is not there yet is trained now, with progress.
+
+    parameters: `RunConfig` fields given to every row (device, epochs ...); None leaves the row's own.
+    """
+    given = {name: value for name, value in parameters.items() if value is not None}
+    study = []
+    for row in rows:
+        for seed in range(seeds):
+            config = row.config(dataset=dataset, seed=seed, preset=preset, **given)
+            make = train if row.notebook else unaligned
+            study.append(StudyRun(row, seed, make(config, specimens, output=output)))
+    return study
+
+
+def score(study: list[StudyRun], stage: str) -> pd.DataFrame:
+    """The scores of `hypertax.metrics.evaluate` of every run, with columns `method`, `run` and `seed` in front."""
+    frames = []
+    for member in study:
+        frame = evaluate(member.embeddings, stage)
+        frame.insert(0, "seed", member.seed)
+        frame.insert(0, "run", member.run.name)
+        frame.insert(0, "method", member.row.label)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def result_folders(dataset: str, notebook: str, *, publish: bool = False, output: str | None = None) -> tuple[Path, Path]:
+    """Where a notebook writes its tables and its figures.
+
+    The pipeline publishes to `tables/<dataset>` and `figures/<dataset>`; a notebook run by itself keeps to `runs/<notebook>-<dataset>`.
+    """
+    name = data_set_name(dataset)
+    if publish:
+        return ROOT / "tables" / name, ROOT / "figures" / name
+    own = runs_folder(output) / f"{notebook}-{name}"
+    return own / "tables", own / "figures"

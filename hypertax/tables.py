@@ -1,0 +1,339 @@
+"""Tables as tidy numbers (CSV) and as laid out for reading (Markdown, LaTeX, HTML in a notebook)."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hypertax.data.split import SPLITS
+from hypertax.files import atomic_path, write_text
+from hypertax.metrics import PAIRINGS
+from hypertax.taxonomy import RANKS
+
+MEASURED = "measured here"
+CLIBD_SOURCE = "published elsewhere: CLIBD (Gong et al., ICLR 2025); read off the project's figure; macro is inferred"
+DASH = "–"
+_SHOWN = {
+    "rank": {rank: rank for rank in RANKS},
+    "pairing": {pairing: pairing for pairing in PAIRINGS},
+    "split": {"seen": "Seen", "unseen": "Unseen", "harmonic": "H.M."} | {split: split for split in SPLITS},
+    "average": {"macro": "Macro", "micro": "Micro"},
+    "ranking": {"distance": "Distance", "angle": "Angle"},
+    "k": {k: f"Top-{k}" for k in range(1, 101)},
+}
+"""How values of these columns read, in their order; those of other columns stay as they are, in order of first appearance."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
+
+    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds).
+    rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
+    compare: best means are marked among the cells that agree in these columns; none are where empty.
+    percent: means are shares, shown in % to one decimal; otherwise numbers are shown to three digits, those of `whole` as integers.
+    whole: the values of the last of `columns` under which there are integers.
+    """
+
+    tidy: pd.DataFrame
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    compare: tuple[str, ...] = ()
+    percent: bool = True
+    whole: tuple[str, ...] = ()
+    source: str = MEASURED
+    dataset: str = ""
+    seeds: str = ""
+    runs: tuple[str, ...] = ()
+
+    def marks(self) -> pd.Series:
+        """Per row of `tidy`: "best" (all that read the same as the best mean), "close" (within one sd of the best), or ""."""
+        marks = pd.Series("", index=self.tidy.index)
+        if not self.compare:
+            return marks
+        for _, group in self.tidy.groupby(list(self.compare), sort=False, dropna=False):
+            known = group[group["mean"].notna()]
+            if len(known) < 2:
+                continue
+            best = known.loc[known["mean"].idxmax()]
+            if pd.notna(best["sd"]):
+                marks[known.index[known["mean"] >= best["mean"] - best["sd"]]] = "close"
+            shown = [self._number(mean) == self._number(best["mean"]) for mean in known["mean"]]
+            marks[known.index[shown]] = "best"
+        return marks
+
+    def _number(self, value: float, heading: str = "") -> str:
+        if pd.isna(value):
+            return DASH
+        if self.percent:
+            return f"{100 * value:.1f}"
+        return f"{value:,.0f}" if heading in self.whole or abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+    def _laid_out(self, text: Callable[[str], str], plus_minus: str, best: str, close: str) -> pd.DataFrame:
+        """The rows' names and the cells, as strings of one format, under the columns' headings."""
+        cells = []
+        for mark, (_, row) in zip(self.marks(), self.tidy.iterrows(), strict=True):
+            heading = row[self.columns[-1]]
+            cell = text(self._number(row["mean"], heading))
+            if pd.notna(row["mean"]) and pd.notna(row["sd"]):
+                cell += plus_minus + text(self._number(row["sd"], heading))
+            cells.append({"best": best, "close": close, "": "{}"}[mark].replace("{}", cell))
+        tidy = self.tidy.assign(cell=cells)
+        index, columns = _keys(tidy, self.rows), _keys(tidy, self.columns)
+        cell = tidy.set_index([*self.rows, *self.columns])["cell"].to_dict()
+        wide = pd.DataFrame([[cell.get((*i, *c), text(DASH)) for c in columns] for i in index])
+        names = pd.DataFrame([[text(_shown(name, value)) for name, value in zip(self.rows, i, strict=True)] for i in index])
+        # A name that repeats from the row above is left out, the first of the names as long as it stays the same.
+        repeated = names.eq(names.shift()).cumprod(axis=1).astype(bool)
+        repeated[names.columns[-1]] = False
+        frame = pd.concat([names.mask(repeated, ""), wide], axis=1)
+        blank = ("",) * (len(self.columns) - 1)
+        headings = [(*blank, text(name.capitalize())) for name in self.rows]
+        headings += [tuple(text(_shown(name, value)) for name, value in zip(self.columns, c, strict=True)) for c in columns]
+        frame.columns = pd.MultiIndex.from_tuples(headings) if blank else pd.Index([h[0] for h in headings])
+        return frame
+
+    def markdown(self) -> str:
+        """A GitHub table; the best in bold, those within one sd of it underlined."""
+        frame = self._laid_out(lambda t: re.sub(r"([\\|*_<>`])", r"\\\1", t), " ± ", "**{}**", "<u>{}</u>")
+        headings = ["<br>".join(filter(None, c)) if isinstance(c, tuple) else c for c in frame.columns]
+        rule = ["---"] * len(self.rows) + ["---:"] * (len(headings) - len(self.rows))
+        return "".join(f"| {' | '.join(line)} |\n" for line in [headings, rule, *frame.to_numpy().tolist()])
+
+    def latex(self) -> str:
+        """A booktabs `tabular`; the best in bold, those within one sd of it underlined."""
+        frame = self._laid_out(escape_latex, r" $\pm$ ", r"\textbf{{}}", r"\underline{{}}")
+        layout = "l" * len(self.rows) + "r" * (frame.shape[1] - len(self.rows))
+        return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True, multicol_align="c")
+
+    def _repr_html_(self) -> str:
+        frame = self._laid_out(html.escape, " ± ", "<b>{}</b>", "<u>{}</u>")
+        return frame.to_html(index=False, escape=False, border=0)
+
+    def provenance(self) -> str:
+        """Data set, seeds, source and runs in sentences."""
+        parts = [f"Data set: {self.dataset}." if self.dataset else "", f"Seeds: {self.seeds}." if self.seeds else ""]
+        parts.append(f"Numbers {self.source}.")
+        if self.percent:
+            parts.append("Mean ± standard deviation over the seeds, in %." if self.tidy["sd"].notna().any() else "In %.")
+        marks = set(self.marks())
+        if "best" in marks:
+            parts.append("Bold: best; underlined: within one standard deviation of the best." if "close" in marks else "Bold: best.")
+        parts.append(f"Runs: {', '.join(self.runs)}." if self.runs else "")
+        return " ".join(part for part in parts if part)
+
+
+def _shown(column: str, value) -> str:
+    if column == "quantity":
+        return str(value).replace("_", " ")
+    return str(_SHOWN.get(column, {}).get(value, value))
+
+
+def _codes(tidy: pd.DataFrame, column: str) -> np.ndarray:
+    """Integers that sort the values of a column as they are laid out."""
+    order = list(_SHOWN.get(column, {}))
+    order += [value for value in tidy[column].unique() if value not in order]
+    return tidy[column].map({value: code for code, value in enumerate(order)}).to_numpy()
+
+
+def _keys(tidy: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
+    """The distinct values of some columns, sorted as they are laid out."""
+    order = np.lexsort([_codes(tidy, column) for column in reversed(columns)])
+    return list(dict.fromkeys(tidy[list(columns)].iloc[order].itertuples(index=False, name=None)))
+
+
+def escape_latex(text: str) -> str:
+    """Plain text as LaTeX shows it literally."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", DASH: "--", "—": "---", "±": r"$\pm$", "×": r"$\times$"}
+
+
+def _summarise(scores: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], compare: Sequence[str], what: str) -> Table:
+    """Mean and sd over the seeds of `value`, in the layout's order; a pairing without a number is left out."""
+    scores = scores[scores.groupby("pairing")["value"].transform(lambda v: v.notna().any()).astype(bool)]
+    if scores.empty:
+        raise ValueError(f"The scores have no number for {what}; check their stage, protocol, rankings and ks.")
+    keys = [*rows, *columns]
+    twice = scores[scores.duplicated([*keys, "seed"], keep=False)]
+    if len(twice):
+        method, seed = twice.iloc[0][["method", "seed"]]
+        runs = ", ".join(dict.fromkeys(twice.loc[(twice["method"] == method) & (twice["seed"] == seed), "run"].astype(str)))
+        raise ValueError(f"Method {method!r} has several values for seed {seed} (runs: {runs}); give differing runs different labels.")
+    tidy = scores.groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    tidy = tidy.rename(columns={"std": "sd", "count": "n"})
+    tidy = tidy.iloc[np.lexsort([_codes(tidy, key) for key in reversed(keys)])].reset_index(drop=True)
+    seeds = scores.groupby("method")["seed"].nunique()
+    return Table(
+        tidy=tidy,
+        rows=tuple(rows),
+        columns=tuple(columns),
+        compare=tuple(compare),
+        dataset=", ".join(scores["dataset"].astype(str).unique()) if "dataset" in scores else "",
+        seeds=str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}, depending on the method",
+        runs=tuple(scores["run"].astype(str).unique()),
+    )
+
+
+def _only(scores: pd.DataFrame, stage: str | None, **wanted) -> pd.DataFrame:
+    """The rows with the wanted values, of one stage: the given one, else test where there is one."""
+    if stage is None:
+        stage = "test" if (scores["stage"] == "test").any() else "val"
+    mask = scores["stage"] == stage
+    for column, value in wanted.items():
+        mask &= scores[column] == value
+    return scores[mask]
+
+
+def main_table(scores: pd.DataFrame, average: str = "macro", *, stage: str | None = None) -> Table:
+    """Top-1 by method and rank: seen, unseen and their harmonic mean for every pairing.
+
+    scores: rows of `metrics.evaluate` of several runs, with `method`, `run`, `seed` and optionally `dataset` added; so in all tables
+    below. stage: "test" where the scores have it, else "val".
+    """
+    chosen = _only(scores, stage, protocol="standard", ranking="distance", k=1, average=average)
+    return _summarise(chosen, ("method", "rank"), ("pairing", "split"), ("rank", "pairing", "split"), f"{average} top-1")
+
+
+def novel_table(scores: pd.DataFrame, *, stage: str | None = None) -> Table:
+    """Top-1 of species that have no key, by method and rank: macro and micro for every pairing."""
+    chosen = _only(scores, stage, protocol="novel", ranking="distance", k=1)
+    return _summarise(chosen, ("method", "rank"), ("pairing", "average"), ("rank", "pairing", "average"), "novel species")
+
+
+def topk_table(scores: pd.DataFrame, average: str = "macro", *, rank: str | None = None, stage: str | None = None) -> Table:
+    """Accuracy of the first k keys at one rank (by default the deepest there is), by method and split, for every k."""
+    chosen = _only(scores, stage, protocol="standard", ranking="distance", average=average)
+    present = set(chosen.loc[chosen["value"].notna(), "rank"])
+    rank = rank or next((r for r in reversed(RANKS) if r in present), RANKS[-1])
+    chosen = chosen[chosen["rank"] == rank]
+    return _summarise(chosen, ("method", "rank", "split"), ("pairing", "k"), ("split", "pairing", "k"), f"{average} top-k at {rank}")
+
+
+def ranking_table(scores: pd.DataFrame, average: str = "macro", *, split: str = "harmonic", stage: str | None = None) -> Table:
+    """Top-1 with keys ranked by distance against by angle, for the methods that have both; the better of the two is marked."""
+    chosen = _only(scores, stage, protocol="standard", k=1, average=average, split=split)
+    chosen = chosen[chosen["method"].isin(chosen.loc[chosen["ranking"] == "angle", "method"])]
+    return _summarise(chosen, ("method", "rank"), ("pairing", "ranking"), ("method", "rank", "pairing"), f"{average} top-1 by angle")
+
+
+def split_table(specimens: pd.DataFrame, *, dataset: str = "") -> Table:
+    """Specimens, images, barcodes and taxa of each split, and of all."""
+    counts = {"specimens": "sampleid", "images": "image", "barcodes": "barcode"}
+    taxa = {"orders": "order", "families": "family", "genera": "genus", "species": "species"}
+    present = [split for split in SPLITS if (specimens["split"] == split).any()]
+    rows = []
+    for split in (*present, "all"):
+        part = specimens if split == "all" else specimens[specimens["split"] == split]
+        row = {name: part[column].notna().sum() for name, column in counts.items()}
+        rows.append({"split": split, **row, **{name: part[column].nunique() for name, column in taxa.items()}})
+    return replace(frame_table(pd.DataFrame(rows)), dataset=dataset)
+
+
+def frame_table(frame: pd.DataFrame) -> Table:
+    """Any frame as a table: its numeric columns are the numbers, the others (the first one, if there are none) name the rows."""
+    rows = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])] or [frame.columns[0]]
+    if frame.duplicated(rows).any():
+        raise ValueError(f"Two rows of the table have the same {' and '.join(map(repr, rows))}; add a column that tells them apart.")
+    tidy = frame.melt(id_vars=rows, var_name="quantity", value_name="mean").assign(sd=np.nan, n=np.nan)
+    whole = tuple(column for column in frame.columns if pd.api.types.is_integer_dtype(frame[column]))
+    return Table(tidy=tidy, rows=tuple(rows), columns=("quantity",), percent=False, whole=whole)
+
+
+def published_clibd_table() -> Table:
+    """CLIBD's published macro top-1 on BIOSCAN-1M's test queries, never mixed with numbers measured here."""
+    rows = []
+    for aligned, ranks in _CLIBD.items():
+        for rank, line in zip(RANKS, ranks, strict=True):
+            for (pairing, split), value in zip(((p, s) for p in PAIRINGS for s in ("seen", "unseen", "harmonic")), line, strict=True):
+                rows.append({"aligned": aligned, "rank": rank, "pairing": pairing, "split": split, "mean": round(value / 100, 3)})
+    tidy = pd.DataFrame(rows).assign(sd=np.nan, n=np.nan)
+    return Table(
+        tidy, ("aligned", "rank"), ("pairing", "split"), source=CLIBD_SOURCE, dataset="BIOSCAN-1M, test queries", seeds="one published run"
+    )
+
+
+# Per rank: seen, unseen and harmonic mean of DNA to DNA, image to image and image to DNA, in %.
+_CLIBD = {
+    "none": (
+        (78.8, 91.8, 84.8, 54.9, 48.0, 51.2, 7.7, 9.6, 8.5),
+        (86.2, 82.1, 84.1, 28.1, 21.7, 24.5, 0.5, 0.8, 0.6),
+        (82.1, 69.4, 75.2, 14.2, 10.3, 11.9, 0.2, 0.0, 0.0),
+        (76.4, 63.6, 69.4, 7.2, 5.0, 5.9, 0.1, 0.0, 0.0),
+    ),
+    "image+DNA": (
+        (100.0, 100.0, 100.0, 89.5, 97.6, 93.4, 99.7, 71.8, 83.5),
+        (99.1, 97.6, 98.3, 89.1, 81.1, 84.9, 90.2, 44.6, 59.7),
+        (97.7, 93.0, 95.3, 74.1, 59.7, 66.1, 73.4, 18.7, 29.8),
+        (94.4, 86.9, 90.5, 59.2, 45.1, 51.2, 58.1, 7.7, 13.6),
+    ),
+    "image+DNA+text": (
+        (100.0, 100.0, 100.0, 99.7, 94.4, 97.0, 99.4, 88.5, 93.6),
+        (100.0, 98.3, 99.1, 90.9, 81.8, 86.1, 90.8, 50.1, 64.6),
+        (98.2, 94.7, 96.4, 74.6, 60.4, 66.8, 70.6, 20.8, 32.1),
+        (95.6, 90.4, 92.9, 59.3, 45.0, 51.2, 51.6, 8.6, 14.7),
+    ),
+}
+
+
+def write_table(
+    frame: Table | pd.DataFrame,
+    name: str,
+    folder: str | Path,
+    *,
+    caption: str,
+    note: str = "",
+    dataset: str | None = None,
+    seeds: str | int | None = None,
+    runs: Sequence[str] | None = None,
+    source: str | None = None,
+) -> list[Path]:
+    """Write NAME.csv (tidy numbers), NAME.md and NAME.tex (laid out; the .tex is a float to \\input, and needs booktabs).
+
+    Each says the data set (by default the folder's name), where the numbers come from and, in the note, seeds and runs.
+
+    Args:
+        frame: a `Table`, or a DataFrame as `frame_table` takes it. note: plain text in front of the generated sentences.
+        dataset, seeds, runs, source: replace what the table says of itself.
+    """
+    table = frame if isinstance(frame, Table) else frame_table(frame)
+    folder = Path(folder)
+    about = {
+        "dataset": dataset,
+        "seeds": None if seeds is None else str(seeds),
+        "runs": None if runs is None else tuple(runs),
+        "source": source,
+    }
+    table = replace(table, **{key: value for key, value in about.items() if value is not None})
+    table = table if table.dataset else replace(table, dataset=folder.name)
+    numbers = table.tidy
+    if numbers["n"].isna().all():
+        numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
+    numbers = numbers.assign(source=table.source, dataset=table.dataset)
+    paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
+    with atomic_path(paths[0]) as temporary:
+        numbers.to_csv(temporary, index=False, float_format="%.6g")
+    note = f"{note} {table.provenance()}".strip()
+    markdown = re.sub(r"([\\*_<>`])", r"\\\1", f"{caption}\0{note}").split("\0")
+    write_text(paths[1], f"**{markdown[0]}**\n\n{table.markdown()}\n{markdown[1]}\n")
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escape_latex(caption)}}}",
+        rf"\label{{tab:{name}}}",
+        table.latex().rstrip(),
+        rf"\par\smallskip {escape_latex(note)}",
+        r"\end{table}",
+    ]
+    write_text(paths[2], "\n".join(lines) + "\n")
+    return paths

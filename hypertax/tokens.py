@@ -1,0 +1,92 @@
+"""What the encoders read: base codes, k-mers and word pieces as integer matrices, made once for a whole table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+BASES = "ACGT"
+BARCODE_LENGTH = 660
+KMER_LENGTH = 5
+KMER_SPECIALS = ("[MASK]", "[UNK]")
+"""Before the k-mers in the vocabulary; a k-mer with a letter other than A, C, G, T is unknown (documented behaviour of BarcodeBERT)."""
+
+
+def base_codes(barcodes: pd.Series, length: int = BARCODE_LENGTH) -> np.ndarray:
+    """Barcodes to (N, length) uint8: 0-3 for A, C, G, T, 4 for any other letter and beyond the read; longer reads are cut."""
+    table = np.full(256, len(BASES), dtype=np.uint8)
+    for code, base in enumerate(BASES):
+        table[ord(base)] = code
+    text = barcodes.fillna("").str.slice(0, length).str.pad(length, side="right", fillchar="-")
+    letters = np.frombuffer("".join(text).encode("ascii"), dtype=np.uint8).reshape(len(text), length)
+    return table[letters]
+
+
+def kmer_codes(barcodes: pd.Series, length: int = BARCODE_LENGTH, k: int = KMER_LENGTH, specials: int = len(KMER_SPECIALS)) -> np.ndarray:
+    """Barcodes to (N, length // k) int16 of k-mer tokens with stride k; -1 beyond the read.
+
+    Tokens are numbered as BarcodeBERT's: `specials` first, the last of which is the unknown, then the k-mers in alphabetical order.
+    """
+    bases = base_codes(barcodes, length).reshape(len(barcodes), length // k, k)
+    powers = len(BASES) ** np.arange(k - 1, -1, -1)
+    tokens = (bases * powers).sum(axis=2) + specials
+    tokens[(bases == len(BASES)).any(axis=2)] = specials - 1
+    reach = barcodes.fillna("").str.len().clip(upper=length).to_numpy() // k
+    tokens[np.arange(length // k)[None, :] >= reach[:, None]] = -1
+    return tokens.astype(np.int16)
+
+
+class TextTokens:
+    """Names to token ids, by a tokenizer trained on the data's own names or that of a checkpoint."""
+
+    def __init__(self, tokenizer, length: int = 48) -> None:
+        self.tokenizer = tokenizer
+        self.length = length
+        self.padding = tokenizer.token_to_id("[PAD]")
+        self.size = tokenizer.get_vocab_size()
+
+    @classmethod
+    def train(cls, names: list[str], size: int = 1024) -> TextTokens:
+        """Byte-pair encoding learned on `names`: shared stems and endings (-idae, -ella) become pieces."""
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.Lowercase()
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=["[PAD]", "[UNK]"], show_progress=False)
+        tokenizer.train_from_iterator(sorted(set(names)), trainer)
+        return cls(tokenizer)
+
+    @classmethod
+    def pretrained(cls, name: str) -> TextTokens:
+        """The tokenizer of a checkpoint, from a local folder's `tokenizer.json` or the hub."""
+        from tokenizers import Tokenizer
+        from transformers import AutoTokenizer
+
+        local = Path(name) / "tokenizer.json"
+        if local.is_file():
+            return cls(Tokenizer.from_file(str(local)))
+        return cls(AutoTokenizer.from_pretrained(name, use_fast=True).backend_tokenizer)
+
+    @classmethod
+    def load(cls, path: Path) -> TextTokens:
+        """Read what `save` wrote."""
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_file(str(path)))
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer as one JSON file."""
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.tokenizer.save(str(path))
+
+    def __call__(self, names: list[str]) -> np.ndarray:
+        """(N, L) int32 token ids, padded to the longest and cut at `length`."""
+        if not names:
+            return np.zeros((0, 1), dtype=np.int32)
+        self.tokenizer.enable_truncation(self.length)
+        self.tokenizer.enable_padding(pad_id=self.padding, pad_token="[PAD]")
+        return np.array([encoding.ids for encoding in self.tokenizer.encode_batch(names)], dtype=np.int32)

@@ -1,0 +1,211 @@
+"""BIOSCAN-1M's layout, read through the package `bioscan-dataset`; the simulated data set that uses the same layout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hypertax.data import load_specimens, simulated_folder
+from hypertax.data.bioscan import METADATA, read_bioscan1m
+from hypertax.data.split import SPLITS
+from hypertax.data.table import COLUMNS
+from hypertax.taxonomy import RANKS
+
+# The columns of BIOSCAN-1M's metadata, in their order.
+METADATA_COLUMNS = (
+    "sampleid processid uri name phylum class order family subfamily tribe genus species subspecies nucraw image_file "
+    "large_diptera_family medium_diptera_family small_diptera_family large_insect_order medium_insect_order small_insect_order "
+    "chunk_number copyright_license copyright_holder copyright_institution copyright_contact photographer author"
+).split()
+
+
+def record(sampleid: str, **values) -> dict:
+    base = dict.fromkeys(METADATA_COLUMNS, "not_classified") | {
+        "sampleid": sampleid,
+        "processid": f"P-{sampleid}",
+        "phylum": "Arthropoda",
+        "class": "Insecta",
+        "order": "Diptera",
+        "nucraw": "AACATTATA",
+        "image_file": f"{sampleid}.jpg",
+        "chunk_number": "7",
+    }
+    return base | values
+
+
+def write_layout(
+    root: Path, records: list[dict], splits: dict[str, list[str]], base: str = "bioscan1m", metadata: str = "bioscan1m"
+) -> Path:
+    """BIOSCAN-1M on disk, without its images; `splits` gives the identifiers of each list."""
+    partition = root / base / "CLIBD_partitioning"
+    partition.mkdir(parents=True)
+    (root / base / "images" / "cropped_256").mkdir(parents=True)
+    pd.DataFrame(records, columns=METADATA_COLUMNS).to_csv(root / metadata / METADATA, sep="\t", index=False)
+    for split in SPLITS:
+        (partition / f"{split}.txt").write_text("\n".join(splits.get(split, [])) + "\n")
+    return root
+
+
+def small_layout(root: Path, **places) -> Path:
+    """One specimen a split; the first has no species, the second a species but no genus, the third a long barcode in small letters."""
+    records = [record(f"BIOUG{i}-A0{i}", family="Culicidae", genus="Aedes", species="Aedes aegypti") for i in range(len(SPLITS))]
+    records[0] |= {"family": "not_classified", "genus": "not_classified", "species": "not_classified"}
+    records[1] |= {"genus": "not_classified", "chunk_number": "113"}
+    records[2] |= {"nucraw": "acgt-" * 200}
+    records[3] |= {"nucraw": "", "image_file": ""}
+    return write_layout(root, records, {split: [records[i]["sampleid"]] for i, split in enumerate(SPLITS)}, **places)
+
+
+def test_the_specimen_table(tmp_path):
+    table = read_bioscan1m(small_layout(tmp_path))
+    assert tuple(table.columns) == COLUMNS and (table.dtypes == "str").all() and isinstance(table.index, pd.RangeIndex)
+    assert table["split"].tolist() == list(SPLITS)
+    assert table["sampleid"].tolist() == [f"BIOUG{i}-A0{i}" for i in range(len(SPLITS))]
+    images = tmp_path / "bioscan1m" / "images" / "cropped_256"
+    assert table["image"].tolist()[:2] == [str(images / "part7" / "BIOUG0-A00.jpg"), str(images / "part113" / "BIOUG1-A01.jpg")]
+    assert table.loc[0, list(RANKS)].notna().tolist() == [True, False, False, False]
+    assert table.loc[1, list(RANKS)].tolist() == ["Diptera", "Culicidae", "Aedes", "Aedes aegypti"]
+    assert table.loc[2, "barcode"] == "ACGT" * 132, "660 characters, without gaps"
+    assert table.loc[3, ["barcode", "image"]].isna().all()
+    assert not table.isin(["not_classified", ""]).any(axis=None)
+
+
+def test_the_layout_of_older_versions_of_the_package(tmp_path):
+    table = read_bioscan1m(small_layout(tmp_path, base="bioscan", metadata="."))
+    assert len(table) == len(SPLITS) and table["image"][0].startswith(str(tmp_path / "bioscan" / "images"))
+
+
+def test_bioscan_is_looked_for_in_the_data_folder(tmp_path, monkeypatch):
+    small_layout(tmp_path / "bioscan-1m")
+    assert len(load_specimens("bioscan-1m", data_dir=tmp_path)) == len(SPLITS)
+    monkeypatch.setenv("HYPERTAX_DATA", str(tmp_path))
+    assert len(load_specimens("bioscan-1m")) == len(SPLITS)
+
+
+def sentence_of(root: Path) -> str:
+    with pytest.raises(ValueError, match=".") as error:
+        read_bioscan1m(root)
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+    return str(error.value)
+
+
+def test_what_is_missing_is_named_with_its_size_and_the_call_that_fetches_it(tmp_path):
+    everything = sentence_of(tmp_path)
+    for part in ("metadata", "1.2 GB", "CLIBD's partition", "30 MB", "images", "7 GB", "load_specimens('bioscan-1m', download=True)"):
+        assert part in everything
+    small_layout(tmp_path)
+    (tmp_path / "bioscan1m" / "CLIBD_partitioning" / "val_seen.txt").unlink()
+    only = sentence_of(tmp_path)
+    assert "CLIBD_partitioning/val_seen.txt" in only and "metadata" not in only and "images" not in only
+
+
+def test_lists_that_contradict_the_metadata(tmp_path):
+    lists = small_layout(tmp_path) / "bioscan1m" / "CLIBD_partitioning"
+    whole = (lists / "val_seen.txt").read_text()
+    (lists / "val_seen.txt").write_text("\n")
+    assert "in no list" in sentence_of(tmp_path)
+    (lists / "val_seen.txt").write_text(whole + "BIOUG0-A00\n")
+    assert "BIOUG0-A00 is twice" in sentence_of(tmp_path)
+
+
+@pytest.mark.parametrize("empty", ["", "\n"])
+def test_a_split_may_be_empty(tmp_path, empty):
+    lists = small_layout(tmp_path) / "bioscan1m" / "CLIBD_partitioning"
+    (lists / "train_seen.txt").write_text("BIOUG1-A01\nBIOUG9-A09\n")
+    (lists / "single_species.txt").write_text(empty)
+    assert read_bioscan1m(tmp_path)["split"].iloc[-1] == "train_seen"
+
+
+def test_metadata_that_are_not_bioscans(tmp_path):
+    small_layout(tmp_path)
+    (tmp_path / "bioscan1m" / METADATA).write_text("sampleid\tspecies\nA\tB\n")
+    assert "is not BIOSCAN-1M's metadata" in sentence_of(tmp_path)
+
+
+def test_download_is_the_packages_own(tmp_path, monkeypatch):
+    import bioscan_dataset
+
+    asked = []
+
+    def fetch(root, **options):
+        asked.append(options)
+        small_layout(Path(root))
+
+    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fetch)
+    assert len(load_specimens("bioscan-1m", data_dir=tmp_path, download=True)) == len(SPLITS)
+    assert asked[0]["download"] and asked[0]["partitioning_version"] == "clibd" and asked[0]["image_package"] == "cropped_256"
+
+    def fail(root, **options):
+        raise OSError("no route to host.")
+
+    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fail)
+    with pytest.raises(ValueError, match=r"could not be downloaded to .* \(no route to host\): check the network and the disk\.$"):
+        load_specimens("bioscan-1m", data_dir=tmp_path, download=True)
+
+
+class TestSimulated:
+    """The simulated data set's folder: made once, whole, whoever asks."""
+
+    @pytest.fixture
+    def simulator(self, monkeypatch):
+        """Stand-in for the simulator; `calls` counts, `meet` lets two of them run at the same time."""
+        fake = types.ModuleType("hypertax.data.simulate")
+        fake.calls, fake.meet, fake.fail = [], None, False
+
+        def simulate(folder: Path, *, seed: int = 0) -> None:
+            fake.calls.append(seed)
+            small_layout(folder)
+            if fake.fail:
+                raise RuntimeError("disk full")
+            if fake.meet:
+                fake.meet.wait(timeout=20)
+
+        fake.simulate = simulate
+        monkeypatch.setitem(sys.modules, "hypertax.data.simulate", fake)
+        return fake
+
+    def test_made_once_for_each_seed(self, tmp_path, simulator):
+        first = load_specimens("simulated", data_dir=tmp_path)
+        assert load_specimens("simulated", data_dir=tmp_path).equals(first)
+        load_specimens("simulated", seed=3, data_dir=tmp_path)
+        assert simulator.calls == [0, 3]
+        assert [path.name[:17] for path in sorted(tmp_path.iterdir())] == ["simulated-seed0-v", "simulated-seed3-v"]
+
+    def test_two_at_the_same_time(self, tmp_path, simulator):
+        simulator.meet = threading.Barrier(2)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(load_specimens("simulated", data_dir=tmp_path))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(simulator.calls) == len(results) == 2 and results[0].equals(results[1])
+        assert len(list(tmp_path.iterdir())) == 1
+
+    def test_a_failure_leaves_nothing_behind(self, tmp_path, simulator):
+        simulator.fail = True
+        with pytest.raises(RuntimeError, match="disk full"):
+            simulated_folder(data_dir=tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path, simulator):
+        name = simulated_folder(data_dir=tmp_path).name
+        for path in tmp_path.iterdir():
+            path.rename(tmp_path / "away")
+        for holder, age in ((f".{name}-old", 7200), (f".{name}-new", 60)):
+            (tmp_path / holder / "bioscan1m").mkdir(parents=True)
+            os.utime(tmp_path / holder, (time.time() - age,) * 2)
+        simulated_folder(data_dir=tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"away", name, f".{name}-new"}
+
+    def test_a_damaged_folder_is_named(self, tmp_path, simulator):
+        (simulated_folder(data_dir=tmp_path) / "bioscan1m" / METADATA).unlink()
+        with pytest.raises(ValueError, match=r"are not whole: delete this folder, and run again to have them made anew\.$"):
+            load_specimens("simulated", data_dir=tmp_path)
