@@ -32,9 +32,13 @@ COMMAND = (
 )
 
 
-def needs(notebook):
+# What only draws or tabulates does not train again.
+PRESENTATION = ("figure", "disk", "method_drawing", "tables")
+
+
+def needs(notebook, leave_out=()):
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    return [str(file.relative_to(ROOT)) for file in (path, *sources(path))]
+    return [str(file.relative_to(ROOT)) for file in (path, *sources(path)) if not file.name.startswith(leave_out)]
 
 
 def parameters(**values):
@@ -65,7 +69,7 @@ rule data:
 # A run of the tiny preset computes with one thread, so that its numbers do not depend on how many run at a time.
 rule train:
     input:
-        lambda wildcards: needs(ROWS[wildcards.row].notebook),
+        lambda wildcards: needs(ROWS[wildcards.row].notebook, PRESENTATION),
         TABLE,
         # Only for the data to be there: what they are made by is among the notebook's own files.
         ancient(rules.data.output),

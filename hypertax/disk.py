@@ -103,7 +103,7 @@ def cone_outline(apex, c: float, *, aperture: float = 0.1, reach: float = 0.9995
     """The outline (P, 2) of the region of the disk in which `cone_margin` is at least 0, up to `reach` from the disk's centre."""
     apex = np.asarray(apex, dtype=np.float64)
     # Polar about the apex: the cone's two sides are then almost straight, and a coarse grid draws them cleanly.
-    angles = np.linspace(-np.pi, np.pi, 4 * grid + 1) + np.arctan2(apex[1], apex[0])
+    angles = np.linspace(-np.pi, np.pi, 2 * grid + 1) + np.arctan2(apex[1], apex[0])
     rays = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     along = rays @ apex
     to_rim = -along + np.sqrt(along**2 + reach**2 - apex @ apex)

@@ -59,29 +59,32 @@ class ImageEncoder(nn.Module):
 class ConvolutionalBarcodeEncoder(nn.Module):
     """A small network over one-hot bases: (B, L) base codes to (B, width).
 
-    Reads are unaligned and ragged; convolutions with pooling over the position do not depend on where a read begins. Positions beyond
-    the read are masked out of the pooling.
+    Reads are unaligned and ragged: convolutions at every base with max-pooling between them do not care where exactly a motif begins, and
+    the last pooling keeps only in which of `segments` parts of the read it was.
     """
 
-    def __init__(self, width: int = 256) -> None:
+    def __init__(self, width: int = 256, segments: int = 8, dropout: float = 0.2) -> None:
         super().__init__()
         self.width = width
-        self.embed = nn.Conv1d(len(BASES), 64, kernel_size=9, stride=3, padding=4)
-        self.layers = nn.ModuleList([nn.Conv1d(64, 96, 5, stride=2, padding=2), nn.Conv1d(96, 128, 5, stride=2, padding=2)])
-        self.norms = nn.ModuleList([nn.GroupNorm(1, 64), nn.GroupNorm(1, 96), nn.GroupNorm(1, 128)])
-        self.head = nn.Linear(256, width)
+        channels = (64, 96, 128)
+        self.layers = nn.ModuleList(
+            nn.Conv1d(before, after, kernel, padding=kernel // 2)
+            for before, after, kernel in zip((len(BASES), *channels), channels, (9, 5, 5), strict=False)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(1, after) for after in channels)
+        self.pools = (4, 2, 2)
+        self.segments = nn.AdaptiveAvgPool1d(segments)
+        features = channels[-1] * segments
+        self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, width))
 
     def forward(self, bases: Tensor) -> Tensor:
-        # Code len(BASES) is any other letter or the padding: a column of zeros.
-        onehot = F.one_hot(bases.long(), len(BASES) + 1)[..., : len(BASES)].transpose(1, 2).to(self.head.weight.dtype)
-        x = F.gelu(self.norms[0](self.embed(onehot)))
-        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
-            x = F.gelu(norm(layer(x)))
-        inside = F.adaptive_max_pool1d(onehot.sum(1, keepdim=True), x.shape[-1])
-        mean = (x * inside).sum(-1) / inside.sum(-1).clamp(min=1)
-        peak = x.masked_fill(inside == 0, float("-inf")).amax(-1)
-        peak = torch.where(torch.isfinite(peak), peak, 0.0)
-        return self.head(torch.cat([mean, peak], dim=-1))
+        # Code len(BASES) is any other letter and the padding: a column of zeros.
+        onehot = F.one_hot(bases.long(), len(BASES) + 1)[..., : len(BASES)].transpose(1, 2)
+        x = onehot.to(self.layers[0].weight.dtype)
+        for layer, norm, pool in zip(self.layers, self.norms, self.pools, strict=True):
+            # Pooled before the activation, which is monotone: the same values at a quarter of the work.
+            x = norm(F.relu(F.max_pool1d(layer(x), pool)))
+        return self.head(self.segments(x).flatten(1))
 
 
 class TransformerEncoder(nn.Module):
@@ -122,6 +125,14 @@ def text_encoder(config: RunConfig, tokens: TextTokens, pretrained: bool) -> nn.
     else:
         backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
     return TransformerEncoder(backbone, padding=tokens.padding)
+
+
+def pretrained_tokens(name: str) -> TextTokens:
+    """The tokenizer that belongs to a pretrained text encoder."""
+    try:
+        return TextTokens.pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _unavailable("text_encoder", name, error) from error
 
 
 def _small_bert(vocabulary: int, hidden: int, layers: int, positions: int) -> nn.Module:

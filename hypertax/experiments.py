@@ -91,7 +91,7 @@ def _rows(where: str, rows: Any) -> list[Row]:
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
             raise ValueError(f"{here}: a row's name has lower-case letters, digits, dots and hyphens only.")
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
-            raise ValueError(f"{here} needs a label, the row's readable name in tables.")
+            raise ValueError(f"{here} needs a label, the row's readable name in tables.")  # noqa: TRY004
         unknown = sorted(map(str, set(entry) - {"label", "notebook", "parameters"}))
         if unknown:
             raise ValueError(f"{here}: {unknown[0]} is not known; a row has label, notebook and parameters.")
@@ -110,7 +110,7 @@ def _check(here: str, row: Row) -> None:
     if row.notebook is not None and row.notebook not in TRAINING:
         raise ValueError(f"{here}: notebook must be {' or '.join(TRAINING)}, not {row.notebook!r}.")
     if not isinstance(row.parameters, dict):
-        raise ValueError(f"{here}: parameters must be names with values, such as {{curvature: 1.0}}.")
+        raise ValueError(f"{here}: parameters must be names with values, such as {{curvature: 1.0}}.")  # noqa: TRY004
     for name in _ELSEWHERE:
         if name in row.parameters:
             raise ValueError(f"{here}: {name} is not a row's own parameter; it follows from the notebook or the command.")
@@ -125,7 +125,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name, (key, _) in zip(names, node.value, strict=True):
+        for name, (key, _) in reversed(list(zip(names, node.value, strict=True))):
             if names.count(name) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{name} is there twice", key.start_mark)
         return super().construct_mapping(node, deep)

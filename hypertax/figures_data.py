@@ -37,6 +37,10 @@ SPLITS = (
 )  # fmt: skip
 
 
+PUBLISHED_P_DISTANCE = {"species": (0.0, 0.02), "genus": (0.03, 0.12), "family": (0.09, 0.18), "different orders": (0.18, 0.28)}
+"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is (DESIGN, the simulated data set)."""
+
+
 def _choose(specimens: pd.DataFrame, orders: int, species: int, each: int, seed: int) -> list[tuple[str, list[tuple[str, pd.DataFrame]]]]:
     """Orders with most species, and in each some species of as many families and genera as possible with `each` specimens."""
     counts = specimens.groupby("species")["sampleid"].transform("size")
@@ -97,23 +101,28 @@ def specimen_gallery(specimens: pd.DataFrame, *, orders: int = 5, species: int =
         return finish(fig)
 
 
-def barcode_distances(distances: pd.DataFrame) -> Figure:
+def barcode_distances(distances: pd.DataFrame, published: dict[str, tuple[float, float]] = PUBLISHED_P_DISTANCE) -> Figure:
     """Pairwise p-distances (%) of barcodes by how closely the specimens are related, with published ranges as bands.
 
-    distances: a row per pair with `level` ("within species", ...; shown in the order of appearance), `p_distance` (0..1), and, where
-    there is one, the range of real COI in `published_low` and `published_high` (0..1).
+    distances: a row per pair (`data.distances.distances_by_relation`) with `level`, the lowest rank both share or another word for the
+    relation, shown in the order of appearance, and `p_distance` (0..1). published: level -> lower and upper end (0..1); columns
+    `published_low` and `published_high` of the table take precedence.
     """
     levels = list(dict.fromkeys(distances["level"]))
-    colours = dict(zip(levels, [RANK_COLOURS[rank] for rank in reversed(RANKS)] + [MUTED] * len(levels), strict=False))
-    ranges = distances.reindex(columns=["level", "published_low", "published_high"]).dropna().drop_duplicates("level").set_index("level")
+    ranges = {level: tuple(published[level]) for level in levels if level in published}
+    if {"published_low", "published_high"} <= set(distances.columns):
+        stated = distances.dropna(subset=["published_low", "published_high"]).drop_duplicates("level")
+        ranges |= {row.level: (row.published_low, row.published_high) for row in stated.itertuples()}
+    colours = {level: next((RANK_COLOURS[rank] for rank in RANKS if str(level).endswith(rank)), MUTED) for level in levels}
+    names = [f"same {level}" if level in RANKS else str(level) for level in levels]
     generator = np.random.default_rng(0)
     with style():
         fig = new_figure(TEXT * 0.72, 0.42 * len(levels) + 0.75)
         (ax,) = panel_grid(fig, 1, 1)
         for i, level in enumerate(levels):
             values = 100 * distances.loc[distances["level"] == level, "p_distance"].dropna().to_numpy()
-            if level in ranges.index:
-                low, high = 100 * ranges.loc[level]
+            if level in ranges:
+                low, high = (100 * end for end in ranges[level])
                 ax.barh(i, high - low, left=low, height=0.86, color=FAINT, linewidth=0, zorder=1)
             shown = generator.choice(values, 400, replace=False) if len(values) > 400 else values
             ax.scatter(shown, i + generator.uniform(-0.2, 0.2, len(shown)), s=3, color=colours[level], alpha=0.25, linewidths=0, rasterized=True,
@@ -122,13 +131,13 @@ def barcode_distances(distances: pd.DataFrame) -> Figure:
                 ax.boxplot(values, positions=[i], orientation="horizontal", widths=0.5, showfliers=False, zorder=3, medianprops={"color": "black"},
                            boxprops={"color": shade(colours[level])}, whiskerprops={"color": shade(colours[level])},
                            capprops={"color": shade(colours[level])}, manage_ticks=False)  # fmt: skip
-        ax.set_yticks(range(len(levels)), levels)
+        ax.set_yticks(range(len(levels)), names)
         ax.set_ylim(len(levels) - 0.45, -0.55)
         ax.set_xlim(left=-0.5)
         ax.grid(False)
         ax.grid(True, axis="x")
         ax.set_xlabel("p-distance between two barcodes (% of compared bases that differ)")
-        if len(ranges):
+        if ranges:
             fig.legend(handles=[Patch(color=FAINT, label="published range for COI")], loc="outside upper right")
         return finish(fig)
 

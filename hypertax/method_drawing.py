@@ -13,8 +13,20 @@ from scipy.spatial import ConvexHull
 
 from hypertax.disk import cone_outline, disk_radius, geodesic
 from hypertax.figure_style import (
-    BASE_COLOURS, FAINT, INK, MODALITY_COLOURS, MUTED, RANK_COLOURS, SMALL, barcode_pixels, draw_pixels, finish, new_figure, photograph,
-    shade, style, tint,
+    BASE_COLOURS,
+    INK,
+    MODALITY_COLOURS,
+    MUTED,
+    RANK_COLOURS,
+    SMALL,
+    barcode_pixels,
+    draw_pixels,
+    finish,
+    new_figure,
+    photograph,
+    shade,
+    style,
+    tint,
 )  # fmt: skip
 from hypertax.taxonomy import RANKS, known_ranks
 
@@ -22,7 +34,7 @@ WIDTH, HEIGHT = 7.2, 3.7
 CURVATURE = 1.0
 # Distance from the origin and direction (degrees) of the drawn lineage; each lies in the cone of the one before.
 LINEAGE = {
-    "order": (0.27, 38.0), "family": (0.52, 50.0), "genus": (0.88, 43.0), "species": (1.35, 47.0), "dna": (1.8, 45.6), "image": (2.35, 46.6),
+    "order": (0.27, 40.0), "family": (0.52, 50.0), "genus": (0.88, 45.5), "species": (1.35, 47.2), "dna": (1.8, 46.5), "image": (2.35, 46.9),
 }  # fmt: skip
 ROWS = {"image": 3.08, "dna": 2.02, "text": 0.82}
 EXAMPLE = {"order": "Diptera", "family": "Chironomidae", "genus": "Ablabesmyia", "species": "Ablabesmyia aspera"}
@@ -53,7 +65,7 @@ def method_figure(examples: pd.DataFrame | None = None) -> Figure:
         _encoders(ax)
         _hyperboloid(ax, centre=(3.33, 1.86), unit=0.31)
         _disk(ax, centre=(5.2, 1.99), radius=1.17, names=specimen)
-        _arrow(ax, (3.88, 2.45), (4.16, 2.62), bend=-0.25)
+        _arrow(ax, (3.94, 2.4), (4.17, 2.58), bend=-0.25)
         _key(ax)
         ax.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
         ax.set_aspect("equal")
@@ -195,8 +207,8 @@ def _hyperboloid(ax: Axes, centre: tuple[float, float], unit: float) -> None:
         ax.plot(*lifted, "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.5, zorder=4.2)
     ax.plot(*origin, "o", color=INK, markersize=2.4, zorder=4.3)
     top = rim[:, 1].max()
-    _title(ax, centre[0] + 0.03, top + 0.36, "exponential lift")
-    ax.text(centre[0] + 0.03, top + 0.18, r"$x = \mathrm{exp}_0(v)$, curvature $-c$", ha="center", va="center", fontsize=7)
+    _title(ax, centre[0] - 0.03, top + 0.36, "exponential lift")
+    ax.text(centre[0] - 0.03, top + 0.18, r"$x = \mathrm{exp}_0(v)$, curvature $-c$", ha="center", va="center", fontsize=7)
     ax.text(centre[0] - 0.08, plane[:, 1].min() - 0.1, "tangent space at the origin", ha="center", va="center", fontsize=SMALL, color=MUTED)
 
 
@@ -299,5 +311,5 @@ def _key(ax: Axes) -> None:
         start = apex + (0.1 * i, 0)
         ax.add_patch(Polygon([start, (apex[0] + 0.26, apex[1] + 0.09 - 0.045 * i), (apex[0] + 0.26, apex[1] - 0.09 + 0.045 * i)], closed=True,
                              facecolor=tint(RANK_COLOURS[rank], 0.3), edgecolor=RANK_COLOURS[rank], linewidth=0.7))  # fmt: skip
-    chain = r" $\supset$ ".join((*RANKS, "DNA", "image"))
+    chain = " \u2283 ".join((*RANKS, "DNA", "image"))
     ax.text(left + 1.9, top - 0.26, chain, **look)

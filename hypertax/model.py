@@ -16,11 +16,11 @@ from tqdm import tqdm
 from hypertax.config import RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
-from hypertax.encoders import ImageEncoder, barcode_encoder, text_encoder
+from hypertax.encoders import ImageEncoder, barcode_encoder, pretrained_tokens, text_encoder
 from hypertax.files import atomic_path, write_text
 from hypertax.spaces import EuclideanSpace, LorentzSpace
 from hypertax.taxonomy import RANKS
-from hypertax.tokens import TextTokens, base_codes, kmer_codes
+from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, TextTokens, base_codes, kmer_codes
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
@@ -77,13 +77,20 @@ class HypertaxModel(nn.Module):
         self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
         self.space.clamp_()
 
+    @property
+    def kmer_specials(self) -> int:
+        """Special tokens in front of the k-mers; a checkpoint's vocabulary ends with the k-mers."""
+        backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
+        return len(KMER_SPECIALS) if backbone is None else backbone.config.vocab_size - len(BASES) ** KMER_LENGTH
+
+    @property
+    def unknown_barcode_code(self) -> int:
+        """The code of an unknown base (convolutional encoder) or k-mer (transformers)."""
+        return len(BASES) if self.config.dna_encoder == "cnn" else self.kmer_specials - 1
+
     def barcode_inputs(self, barcodes: pd.Series) -> np.ndarray:
         """Barcodes as this model's DNA encoder reads them."""
-        if self.config.dna_encoder == "cnn":
-            return base_codes(barcodes)
-        backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
-        # A checkpoint's vocabulary ends with the k-mers; what is before them are its special tokens.
-        return kmer_codes(barcodes) if backbone is None else kmer_codes(barcodes, specials=backbone.config.vocab_size - 4**5)
+        return base_codes(barcodes) if self.config.dna_encoder == "cnn" else kmer_codes(barcodes, specials=self.kmer_specials)
 
     def parameter_counts(self) -> pd.DataFrame:
         """Parameters of each part: total and trainable."""
@@ -139,12 +146,7 @@ def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, traini
         seen = np.unique(names.full_text[training])
         tokens = TextTokens.train([names.texts[i] for i in seen if i >= 0])
     else:
-        from hypertax.encoders import _unavailable
-
-        try:
-            tokens = TextTokens.pretrained(config.text_encoder)
-        except (OSError, ValueError) as error:
-            raise _unavailable("text_encoder", config.text_encoder, error) from error
+        tokens = pretrained_tokens(config.text_encoder)
     torch.manual_seed(config.seed)
     return HypertaxModel(config, tuple(modalities), tokens, pretrained=config.preset == "paper")
 

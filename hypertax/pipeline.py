@@ -119,6 +119,10 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
     try:
+        # papermill only warns of these, and the notebook would go on with its default.
+        known = papermill.inspect_notebook(notebook)
+        for name in set(parameters) - set(known):
+            raise NotebookError(f"{name} is not a parameter of {notebook.name}, which has {', '.join(sorted(known))}.")
         papermill.execute_notebook(
             notebook, output, parameters, cwd=ROOT, log_output=True, progress_bar=sys.stderr.isatty(), start_timeout=300
         )
@@ -195,7 +199,7 @@ def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, g
             reason.unlink()
         if not any((ROOT / "tables" / name).glob("**/*.csv")):
             # Somebody removed the tables: their stamps would say that they are there.
-            for stamp in (STAMPS / name).glob("evaluate*.done"):
+            for stamp in [*(STAMPS / name).glob("evaluate*.done"), *(STAMPS / name).glob("figures*.done")]:
                 stamp.unlink()
         cores = cores or _room()
         runs = sum(row.notebook is not None for row in rows) * seeds
@@ -279,9 +283,9 @@ def _parser() -> argparse.ArgumentParser:
     whole = commands.add_parser("paper", help="execute the pipeline")
     whole.add_argument("--dataset", default="simulated")
     whole.add_argument("--preset", default="tiny")
-    whole.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    whole.add_argument("--seeds", default="3", help="number of seeds")
     whole.add_argument("--group", default="core", help="group of rows in experiments.yaml")
-    whole.add_argument("--cores", type=int, default=0, help="notebooks at a time; 0: what the machine has room for")
+    whole.add_argument("--cores", default="0", help="notebooks at a time; 0: what the machine has room for")
     return parser
 
 
@@ -292,7 +296,10 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "run":
             run(given.notebook, given.output, {name: _value(value) for name, value in given.parameters}, stamp=given.stamp)
             return 0
-        return paper(given.dataset, preset=given.preset, seeds=given.seeds, group=given.group, cores=given.cores)
+        for name in ("seeds", "cores"):
+            if not getattr(given, name).isdecimal():
+                raise ValueError(f"{name.upper()} must be a whole number, not {getattr(given, name)!r}.")
+        return paper(given.dataset, preset=given.preset, seeds=int(given.seeds), group=given.group, cores=int(given.cores))
     except (NotebookError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -18,8 +18,11 @@ from hypertax.embeddings import Embeddings
 from hypertax.files import ROOT, resolve, write_text
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "geoopt", "accelerate", "numpy", "pandas")
-# What only draws, tabulates or schedules cannot change a run's result.
-_WITHOUT_EFFECT = ("figure", "disk", "method_drawing", "tables", "pipeline", "experiments", "bench")
+# What only draws, tabulates, schedules or makes data cannot change the result of a run on given data.
+_WITHOUT_EFFECT = (
+    *("figure", "disk", "method_drawing", "tables", "pipeline", "experiments", "bench", "study"),
+    *("distances", "simulate", "bioscan", "table", "check", "runs"),
+)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class TextTokens:
         self.size = tokenizer.get_vocab_size()
 
     @classmethod
-    def train(cls, names: list[str], size: int = 1024) -> TextTokens:
+    def train(cls, names: list[str], size: int = 4096) -> TextTokens:
         """Byte-pair encoding learned on `names`: shared stems and endings (-idae, -ella) become pieces."""
         from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 

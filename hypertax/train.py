@@ -10,19 +10,18 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from tqdm import tqdm
 
 from hypertax.config import RunConfig
 from hypertax.data import fingerprint
-from hypertax.data.batches import Batch, Names, Specimens, loader
+from hypertax.data.batches import Names, Specimens, loader
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.files import atomic_path, shown
 from hypertax.geometry_metrics import geometry
-from hypertax.losses import Cones, contrastive_loss, pair_entailment, stacked_entailment
 from hypertax.metrics import selection_score
 from hypertax.model import HypertaxModel, build_model, embed
+from hypertax.objective import Objective
 from hypertax.runs import Run, finished, run_name, runs_folder, write_environment
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
@@ -73,13 +72,11 @@ class _Training:
         self.started = time.perf_counter()
         self.accelerator = Accelerator(cpu=config.device == "cpu")
         self.device = self.accelerator.device
-        self.cones = Cones(config.aperture, config.entailment_margin, config.entailment_negatives, config.dna_image)
         self.specimens = specimens
         self.names = Names(specimens, cumulative=config.entailment_text == "cumulative")
         is_training = specimens["split"].isin(TRAINING_SPLITS).to_numpy()
         model = build_model(config, specimens, self.names, is_training)
-        self.text_tokens = torch.from_numpy(model.tokens(self.names.texts)) if "text" in model.modalities else None
-        self.taxon_text = torch.from_numpy(self.names.taxon_text)
+        self.objective = Objective(config, self.names, model, self.device)
         rows = np.flatnonzero(is_training)
         if config.max_specimens and len(rows) > config.max_specimens:
             rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.max_specimens, replace=False))
@@ -100,7 +97,8 @@ class _Training:
         table = self.specimens.iloc[rows].reset_index(drop=True)
         dna = model.barcode_inputs(table["barcode"]) if "dna" in model.modalities else None
         names = _NamesOfRows(self.names, rows)
-        data = Specimens(table, names, dna, self.config.image_size if "image" in model.modalities else 0, augment)
+        size = self.config.image_size if "image" in model.modalities else 0
+        data = Specimens(table, names, dna, size, augment, model.unknown_barcode_code)
         data.remember_images()
         return data
 
@@ -137,7 +135,7 @@ class _Training:
         sums: dict[str, float] = {}
         batches = 0
         for batch in loader(self.training_data, self.config.batch_size, shuffle_seed=seed):
-            terms = self._losses(batch.to(self.device))
+            terms = self.objective(self.model, batch.to(self.device))
             loss = terms["loss"]
             if not torch.isfinite(loss):
                 raise TrainingDiverged(f"The loss is not finite in epoch {epoch} of {self.folder.name}: lower learning_rate and start again.")
@@ -152,44 +150,6 @@ class _Training:
             batches += 1
             bar.update()
         return {"learning_rate": self.schedule.get_last_lr()[0], **{name: value / batches for name, value in sums.items()}}
-
-    def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Every term of the objective, and their weighted sum as `loss`."""
-        config, model = self.config, self.accelerator.unwrap_model(self.model)
-        stacked = config.entailment == "stacked"
-        needs_full_text = config.entailment == "pair" or (config.full_text and config.contrastive_weight > 0)
-        texts = _unique_texts(batch, self.taxon_text.to(self.device), full=needs_full_text, ranks=stacked)
-        tokens = None if self.text_tokens is None else _trim(self.text_tokens[texts.cpu()], model.tokens.padding).to(self.device)
-        points = self.model(batch, tokens)
-        present = {"image": batch.has_image, "dna": batch.has_dna}
-        specimens = {m: points[m] for m in ("image", "dna") if m in points}
-        terms: dict[str, Tensor] = {}
-        total = 0.0
-        # A specimen without labels has no text; any row stands in for it and is masked.
-        has_text = batch.full_text >= 0
-        full = points["text"][torch.searchsorted(texts, batch.full_text.clamp(min=0)).clamp(max=len(texts) - 1)] if needs_full_text and len(texts) else None
-        if config.contrastive_weight:
-            aligned, there = dict(specimens), dict(present)
-            if config.full_text and full is not None:
-                aligned["text"], there["text"] = full, has_text
-            terms["contrastive"] = contrastive_loss(model.space, aligned, there, model.logit_scale)
-            total = total + config.contrastive_weight * terms["contrastive"]
-        if config.entailment == "pair" and full is not None:
-            children = [(specimens[m], present[m]) for m in specimens]
-            terms["pair_entailment"] = pair_entailment(full, children, has_text, model.space.curvature, self.cones)
-            total = total + config.entailment_weight * terms["pair_entailment"]
-        if stacked and len(texts):
-            # The batch's own taxa, renumbered from 0.
-            known = batch.lineage >= 0
-            taxa, positions = torch.unique(batch.lineage[known], return_inverse=True)
-            lineage = batch.lineage.clone()
-            lineage[known] = positions
-            taxon_points = points["text"][torch.searchsorted(texts, self.taxon_text.to(self.device)[taxa])]
-            image, dna = ((specimens[m], present[m]) if m in specimens else None for m in ("image", "dna"))
-            parts = stacked_entailment(taxon_points, lineage, image, dna, model.space.curvature, self.cones)
-            terms |= parts
-            total = total + config.entailment_weight * (parts["intra"] + parts["inter"])
-        return {"loss": torch.as_tensor(total), **terms}
 
     def validate(self, epoch: int) -> dict[str, float]:
         """The history's row of an epoch, its losses aside."""
@@ -277,21 +237,6 @@ def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer
     ]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.learning_rate)
-
-
-def _unique_texts(batch: Batch, taxon_text: Tensor, *, full: bool, ranks: bool) -> Tensor:
-    """Sorted ids of the texts that a step needs, each once."""
-    wanted = []
-    if full:
-        wanted.append(batch.full_text[batch.full_text >= 0])
-    if ranks:
-        wanted.append(taxon_text[batch.lineage[batch.lineage >= 0]])
-    return torch.unique(torch.cat(wanted)) if wanted else batch.full_text[:0]
-
-
-def _trim(tokens: Tensor, padding: int) -> Tensor:
-    """Drop the columns in which every text has ended."""
-    return tokens[:, : max(1, int((tokens != padding).sum(dim=1).max()))] if len(tokens) else tokens
 
 
 def _space_numbers(model: HypertaxModel) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 import sys
 import threading
 import time
@@ -19,11 +21,12 @@ from hypertax.data.table import COLUMNS
 from hypertax.taxonomy import RANKS
 
 # The columns of BIOSCAN-1M's metadata, in their order.
-METADATA_COLUMNS = (
+METADATA_HEADER = (
     "sampleid processid uri name phylum class order family subfamily tribe genus species subspecies nucraw image_file "
     "large_diptera_family medium_diptera_family small_diptera_family large_insect_order medium_insect_order small_insect_order "
     "chunk_number copyright_license copyright_holder copyright_institution copyright_contact photographer author"
-).split()
+)
+METADATA_COLUMNS = METADATA_HEADER.split()
 
 
 def record(sampleid: str, **values) -> dict:
@@ -197,13 +200,17 @@ class TestSimulated:
 
     def test_what_a_killed_process_left_is_removed(self, tmp_path, simulator):
         name = simulated_folder(data_dir=tmp_path).name
-        for path in tmp_path.iterdir():
-            path.rename(tmp_path / "away")
-        for holder, age in ((f".{name}-old", 7200), (f".{name}-new", 60)):
-            (tmp_path / holder / "bioscan1m").mkdir(parents=True)
-            os.utime(tmp_path / holder, (time.time() - age,) * 2)
+        (tmp_path / name).rename(tmp_path / "away")
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        here, day = platform.node(), 86_400
+        holders = [(f"{here}-{gone.pid}-a", 0), (f"{here}-{os.getpid()}-a", 0), (f"far-away-{gone.pid}-a", 0), ("far-away-1-a", 2 * day)]
+        for holder, age in holders:
+            (tmp_path / f".{name}-{holder}" / "bioscan1m").mkdir(parents=True)
+            os.utime(tmp_path / f".{name}-{holder}", (time.time() - age,) * 2)
         simulated_folder(data_dir=tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} == {"away", name, f".{name}-new"}
+        living = {f".{name}-{holder}" for holder, _ in holders[1:3]}
+        assert {path.name for path in tmp_path.iterdir()} == {"away", name} | living
 
     def test_a_damaged_folder_is_named(self, tmp_path, simulator):
         (simulated_folder(data_dir=tmp_path) / "bioscan1m" / METADATA).unlink()

@@ -170,6 +170,6 @@ def test_a_hundred_thousand_rows_take_a_moment():
             "split": "train_seen",
         }
     ).astype("str")
-    start = time.perf_counter()
+    start = time.process_time()
     check_specimens(table, source="mine.tsv")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -17,7 +17,7 @@ import hypertax.lorentz as L
 mp.mp.dps = 50
 DTYPES = [torch.float32, torch.float64]
 SETTINGS = [(0.1, 2), (1.0, 16), (4.0, 16), (10.0, 128)]
-RADII = [1e-4, 1e-2, 0.3, 1, 3, 6, 12]
+RADII = [3e-5, 1e-2, 0.3, 1, 3, 6, 12]
 
 
 def directions(n, dim, generator):

@@ -129,3 +129,7 @@ def test_gradients_at_singular_points_are_zero_or_the_limit():
         torch.testing.assert_close(jacobian, torch.eye(3, dtype=torch.float64))
     # Straight outwards the angle has a kink at zero: its gradient is zero, not the 1/0 of an arc cosine.
     assert all(g.abs().max() < 1e-12 for g in gradient(L.exterior_angle, x, 2 * x))
+    # Below the rounding of |y|^2 - y_par^2 the matrix form holds |y_perp|, where the bare formula's slope reaches 1e8.
+    dot, squares = torch.tensor([[2.0]], dtype=torch.float64, requires_grad=True), torch.tensor([[1.0, 4.0]], dtype=torch.float64)
+    (slope,) = torch.autograd.grad(L.exterior_angle_from_dot(dot, squares[:, :1], squares[:, 1:], 2.0).sum(), dot)
+    assert abs(slope.item()) < 1e-6

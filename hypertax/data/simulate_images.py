@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from math import hypot
 
 import aggdraw
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops
 
-from hypertax.data.simulate_insect import Ellipsoid, Insect, Stroke, Wing, insect
+from hypertax.data.simulate_insect import insect
+from hypertax.data.simulate_shading import shade_body
+from hypertax.data.simulate_shapes import Insect, Stroke, Wing, cross
 from hypertax.data.simulate_traits import specimen_traits
 from hypertax.data.simulate_well import well
 
@@ -16,6 +19,8 @@ SHORT_SIDE = 256
 """Pixels, as in BIOSCAN-1M's `cropped_256`."""
 ASPECTS = (0.85, 1.6)
 """Lowest and highest ratio of width to height of a cropped photograph."""
+_GRAIN = Image.merge("RGB", [Image.fromarray((128 + np.random.default_rng(1).normal(0, 1.8, (512, 640))).round().astype(np.uint8))] * 3)
+"""Noise of the sensor, 128 standing for none; each picture takes a random piece."""
 
 
 def photograph(species_traits: np.ndarray, seed: tuple[int, ...]) -> bytes:
@@ -28,8 +33,8 @@ def photograph(species_traits: np.ndarray, seed: tuple[int, ...]) -> bytes:
     looks, scene, camera = (np.random.default_rng([*seed, k]) for k in range(3))
     animal = insect(specimen_traits(species_traits, looks), scene)
     view = _view(scene)
-    points = np.concatenate([_outline(animal), np.zeros((1, 3))]) @ view.T
-    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    points = _outline(animal) @ view[:2].T
+    low, high = points.min(0), points.max(0)
     margin = scene.uniform(1.15, 1.5, 2)
     wide, tall = (high - low) * margin
     aspect = float(np.clip(wide / tall, *ASPECTS))
@@ -39,7 +44,7 @@ def photograph(species_traits: np.ndarray, seed: tuple[int, ...]) -> bytes:
     origin = -low * scale + slack * scene.uniform(0.3, 0.7, 2)
 
     picture = well(width, height, camera)
-    picture = _paint(picture, animal, view, scale, origin, camera)
+    _paint(picture, animal, view, scale, origin, camera)
     return _exposed(picture, camera)
 
 
@@ -56,16 +61,18 @@ def _view(rng: np.random.Generator) -> np.ndarray:
 
 def _outline(animal: Insect) -> np.ndarray:
     """Points that the frame must hold: (N, 3)."""
-    ends = [part.centre + sign * part.axes[:, k] * part.radii[k] for part in animal.body for k in range(3) for sign in (-1, 1)]
-    lines = [stroke.points for stroke in animal.limbs]
-    return np.concatenate([np.stack(ends), *lines, *(wing.sheets[0].points for wing in animal.wings)])
+    centres = np.stack([part.centre for part in animal.body])[:, None]
+    reach = np.stack([(part.axes * part.radii).T for part in animal.body])
+    ends = np.concatenate([centres + reach, centres - reach]).reshape(-1, 3)
+    # Thin ends of limbs may leave the frame: it is set around what is conspicuous.
+    lines = [0.8 * stroke.points for stroke in animal.limbs]
+    return np.concatenate([ends, *lines, *(wing.sheets[0].points for wing in animal.wings)])
 
 
-def _paint(picture: Image.Image, animal: Insect, view: np.ndarray, scale: float, origin: np.ndarray, rng: np.random.Generator) -> Image.Image:
+def _paint(picture: Image.Image, animal: Insect, view: np.ndarray, scale: float, origin: np.ndarray, rng: np.random.Generator) -> None:
     """Far limbs and wings, then the body, then the near ones."""
-    height = rng.uniform(0.55, 1.0)
     side = rng.uniform(0, 2 * np.pi)
-    light = np.array([np.cos(side), np.sin(side), 1.6 * height])
+    light = np.array([np.cos(side), np.sin(side), rng.uniform(0.9, 1.7)])
     light /= np.linalg.norm(light)
     drawn = [(_depth(stroke.points, view), stroke) for stroke in animal.limbs]
     drawn += [(_depth(wing.sheets[0].points, view), wing) for wing in animal.wings]
@@ -77,16 +84,11 @@ def _paint(picture: Image.Image, animal: Insect, view: np.ndarray, scale: float,
                 (_draw_wing if isinstance(thing, Wing) else _draw_stroke)(canvas, thing, view, scale, origin, light)
         canvas.flush()
         if not near:
-            picture = _body(picture, animal.body, view, scale, origin, light, rng)
-    return picture
+            shade_body(picture, animal.body, view, scale, origin, light, rng)
 
 
 def _depth(points: np.ndarray, view: np.ndarray) -> float:
-    return float((points @ view[2]).mean())
-
-
-def _project(points: np.ndarray, view: np.ndarray, scale: float, origin: np.ndarray) -> np.ndarray:
-    return points @ view[:2].T * scale + origin
+    return float(points.sum(0) @ view[2])
 
 
 def _rgb(colour, gain: float = 1.0) -> tuple[int, int, int]:
@@ -94,135 +96,54 @@ def _rgb(colour, gain: float = 1.0) -> tuple[int, int, int]:
 
 
 def _draw_stroke(canvas: aggdraw.Draw, stroke: Stroke, view, scale, origin, light) -> None:
-    points = _project(stroke.points, view, scale, origin)
-    widths = np.maximum(stroke.widths * scale, 0.7)
+    points = stroke.points @ view[:2].T * scale + origin
+    widths = stroke.widths * scale
+    broadest = widths.max()
     opacity = int(255 * stroke.opacity)
-    edge, fill = _rgb(stroke.colour, 0.62), _rgb(stroke.colour, 0.95)
-    if widths.max() < 2.0:
-        canvas.line(points.ravel().tolist(), aggdraw.Pen(edge, float(widths.mean()), opacity))
+    edge = _rgb(stroke.colour, 0.62)
+    if broadest < 2.0:
+        canvas.line(points.ravel().tolist(), aggdraw.Pen(edge, max(0.7, 0.8 * float(broadest)), opacity))
         return
-    _ribbon(canvas, points, widths, edge, opacity)
-    if widths.max() > 2.2:
+    _ribbon(canvas, points, widths, aggdraw.Brush(edge, opacity))
+    if broadest > 2.5:
         # The lit side: a narrower ribbon moved towards the light.
-        _ribbon(canvas, points - light[:2] * 0.0 + light[:2] * widths[:, None] * 0.14, widths * 0.62, fill, opacity)
+        lit = aggdraw.Brush(_rgb(stroke.colour, 0.95), opacity)
+        _ribbon(canvas, points + light[:2] * widths[:, None] * 0.14, widths * 0.62, lit)
 
 
-def _ribbon(canvas: aggdraw.Draw, points: np.ndarray, widths: np.ndarray, colour, opacity: int) -> None:
-    brush = aggdraw.Brush(colour, opacity)
-    steps = np.diff(points, axis=0)
-    across = np.stack([-steps[:, 1], steps[:, 0]], 1) / np.maximum(np.hypot(steps[:, 0], steps[:, 1]), 1e-6)[:, None]
-    half = 0.5 * widths[:, None]
-    a, b = points[:-1] + across * half[:-1], points[1:] + across * half[1:]
-    c, d = points[1:] - across * half[1:], points[:-1] - across * half[:-1]
-    for corners in np.concatenate([a, b, c, d], 1).tolist():
+def _ribbon(canvas: aggdraw.Draw, points: np.ndarray, widths: np.ndarray, brush: aggdraw.Brush) -> None:
+    """A band of changing width with round joints."""
+    places, halves = points.tolist(), (0.5 * widths).tolist()
+    for (x, y), (u, v), r, q in zip(places, places[1:], halves, halves[1:]):
+        length = max(hypot(u - x, v - y), 1e-6)
+        across, down = (y - v) / length, (u - x) / length
+        corners = (x + across * r, y + down * r, u + across * q, v + down * q, u - across * q, v - down * q, x - across * r, y - down * r)
         canvas.polygon(corners, brush)
-    for (x, y), r in zip(points.tolist(), (0.5 * widths).tolist()):
+    for (x, y), r in zip(places, halves):
         canvas.ellipse((x - r, y - r, x + r, y + r), brush)
 
 
 def _draw_wing(canvas: aggdraw.Draw, wing: Wing, view, scale, origin, light) -> None:
     membrane = wing.sheets[0].points
-    normal = np.cross(membrane[5] - membrane[0], membrane[-6] - membrane[0]) @ view.T
+    normal = cross(membrane[5] - membrane[0], membrane[-6] - membrane[0]) @ view.T
+    flat = view[:2].T * scale
     facing = abs(normal @ light) / max(float(np.linalg.norm(normal)), 1e-9)
     for sheet in wing.sheets:
         if sheet.opacity > 0:
             brush = aggdraw.Brush(_rgb(sheet.colour, 0.72 + 0.36 * facing), int(255 * sheet.opacity))
-            canvas.polygon(_project(sheet.points, view, scale, origin).ravel().tolist(), brush)
+            canvas.polygon((sheet.points @ flat + origin).ravel().tolist(), brush)
     for vein in wing.veins:
         pen = aggdraw.Pen(_rgb(vein.colour), max(0.6, float(vein.widths[0]) * scale), int(255 * vein.opacity))
-        canvas.line(_project(vein.points, view, scale, origin).ravel().tolist(), pen)
-
-
-def _body(picture: Image.Image, parts: list[Ellipsoid], view, scale, origin, light, rng: np.random.Generator) -> Image.Image:
-    """Shade the ellipsoids pixel by pixel, nearest on top."""
-    pixels = np.asarray(picture).astype(np.float32) / 255
-    height, width = pixels.shape[:2]
-    depth = np.full((height, width), -np.inf, dtype=np.float32)
-    coarse = rng.uniform(0, 255, (height // 5, width // 5)).astype(np.uint8)
-    mottle = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    for part in sorted(parts, key=lambda part: part.centre @ view[2]):
-        _shade(pixels, depth, mottle, part, view, scale, origin, light.astype(np.float32))
-    return Image.fromarray((pixels.clip(0, 1) * 255).astype(np.uint8))
-
-
-def _shade(pixels, depth, mottle, part: Ellipsoid, view, scale, origin, light) -> None:
-    axes = view @ part.axes
-    centre = view @ part.centre
-    shape = axes * part.radii**2 @ axes.T
-    x0, y0 = centre[:2] * scale + origin
-    reach_x, reach_y = np.sqrt(shape[0, 0]) * scale + 1, np.sqrt(shape[1, 1]) * scale + 1
-    height, width = depth.shape
-    left, right = max(0, int(x0 - reach_x)), min(width, int(x0 + reach_x) + 2)
-    top, bottom = max(0, int(y0 - reach_y)), min(height, int(y0 + reach_y) + 2)
-    if left >= right or top >= bottom:
-        return
-    x = ((np.arange(left, right, dtype=np.float32) + 0.5 - x0) / scale).astype(np.float32)[None]
-    y = ((np.arange(top, bottom, dtype=np.float32) + 0.5 - y0) / scale).astype(np.float32)[:, None]
-    a = (axes / part.radii**2 @ axes.T).astype(np.float32)
-    b = a[0, 2] * x + a[1, 2] * y
-    inside = (b * b - a[2, 2] * (a[0, 0] * x * x + 2 * a[0, 1] * x * y + a[1, 1] * y * y - 1)) / a[2, 2]
-    z = (np.sqrt(np.maximum(inside, 0) * a[2, 2]) - b) / a[2, 2]
-    edge = np.sqrt(np.maximum(1 - inside, 0))
-    # Pixels of the rim are covered in part: the distance to it, in pixels, along the narrower axis.
-    narrow = np.sqrt(max(np.linalg.eigvalsh(shape[:2, :2])[0], 1e-9)) * scale
-    cover = ((1 - edge) * narrow + 0.5).clip(0, 1)
-    here = (slice(top, bottom), slice(left, right))
-    cover = cover * (z + centre[2] > depth[here])
-
-    nx = a[0, 0] * x + a[0, 1] * y + a[0, 2] * z
-    ny = a[0, 1] * x + a[1, 1] * y + a[1, 2] * z
-    nz = a[0, 2] * x + a[1, 2] * y + a[2, 2] * z
-    norm = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
-    nx, ny, nz = nx * norm, ny * norm, nz * norm
-    toward = nx * light[0] + ny * light[1] + nz * light[2]
-    halfway = light + np.array([0, 0, 1], dtype=np.float32)
-    halfway /= np.linalg.norm(halfway)
-    shine = np.maximum(nx * halfway[0] + ny * halfway[1] + nz * halfway[2], 0)
-    colour = _marked(part, axes, x, y, z)
-    diffuse = (0.42 + 0.62 * np.maximum(0.25 + 0.75 * toward, 0)) * (0.72 + 0.28 * nz) * (0.80 + 0.4 * mottle[here])
-    glint = part.gloss * (0.10 * shine**8 + 0.34 * shine**40)
-    lit = colour * diffuse[..., None] + glint[..., None]
-    pixels[here] += (lit - pixels[here]) * cover[..., None]
-    depth[here] = np.where(cover > 0.5, z + centre[2], depth[here])
-
-
-def _marked(part: Ellipsoid, axes, x, y, z) -> np.ndarray:
-    """The part's own colours at each pixel, (h, w, 3) or (1, 1, 3)."""
-    colour = np.array(part.colour, dtype=np.float32).reshape(1, 1, 3)
-    strong = [mark for mark in part.marks if mark[2] > 0.05]
-    if not strong:
-        return colour
-    u, v, w = (((axes[0, k] * x + axes[1, k] * y + axes[2, k] * z) / part.radii[k]).astype(np.float32) for k in range(3))
-    for kind, over, strength in strong:
-        if kind == "all":
-            where = np.ones_like(u)
-        elif kind == "band":
-            where = ((-0.15 - u) * 6).clip(0, 1) * ((w + 0.75) * 3).clip(0, 1)
-        elif kind == "belly":
-            where = ((-0.15 - w) * 2.5).clip(0, 1)
-        elif kind == "stripe":
-            where = ((0.34 - np.abs(v)) * 7).clip(0, 1) * (w > 0)
-        elif kind == "stripes":
-            where = ((np.cos(v * 9.0) - 0.25) * 3).clip(0, 1) * ((w - 0.1) * 5).clip(0, 1)
-        elif kind == "rows":
-            where = 0.5 + 0.5 * np.cos(v * 17)
-        elif kind == "spots":
-            where = ((0.30 - np.hypot((u - 0.42) * 1.6, v - 0.1)) * 9).clip(0, 1) + ((0.30 - np.hypot((u + 0.38) * 1.6, v)) * 9).clip(0, 1)
-        else:  # crossband
-            where = ((0.17 - np.abs(u + 0.02)) * 10).clip(0, 1)
-        share = (min(1.0, strength) * where)[..., None]
-        colour = colour + (np.array(over, dtype=np.float32) - colour) * share
-    return colour
+        canvas.line((vein.points @ flat + origin).ravel().tolist(), pen)
 
 
 def _exposed(picture: Image.Image, rng: np.random.Generator) -> bytes:
-    """The camera: focus, exposure, white balance, noise, JPEG."""
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.45, 0.95)))
-    pixels = np.asarray(picture).astype(np.float32)
-    gain = rng.uniform(0.92, 1.07) * (1 + rng.normal(0, 0.012, 3))
-    pixels *= gain.astype(np.float32)
-    grain = rng.standard_normal(pixels.shape[:2], dtype=np.float32) * rng.uniform(1.0, 2.6)
-    pixels += grain[..., None]
+    """The camera: exposure, white balance, noise, JPEG."""
+    gain = rng.uniform(0.95, 1.06) * (1 + rng.normal(0, 0.01, 3))
+    picture = picture.point(np.minimum(np.arange(256) * gain[:, None], 255).astype(np.uint8).ravel().tolist())
+    width, height = picture.size
+    across, down = rng.integers(0, _GRAIN.width - width + 1), rng.integers(0, _GRAIN.height - height + 1)
+    picture = ImageChops.add(picture, _GRAIN.crop((across, down, across + width, down + height)), offset=-128)
     buffer = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(rng.integers(76, 90)))
+    picture.save(buffer, "JPEG", quality=int(rng.integers(74, 86)))
     return buffer.getvalue()

@@ -1,5 +1,7 @@
 """The looks of a species: traits that evolve by Brownian motion on the species tree, around a body plan for each order."""
 
+# ruff: noqa: C408 (a table of named numbers)
+
 from __future__ import annotations
 
 import numpy as np
@@ -51,17 +53,17 @@ TRAITS: dict[str, tuple[float, float, float]] = {
     "bristles": (0.0, 1.0, 0.7),
     "gloss": (0.0, 1.0, 0.8),
     # Hue in turns, from red through yellow to green; lightness and saturation as in HSL.
-    "thorax_hue": (0.01, 0.24, 1.6),
-    "thorax_saturation": (0.12, 0.85, 1.4),
+    "thorax_hue": (0.02, 0.175, 1.6),
+    "thorax_saturation": (0.1, 0.68, 1.4),
     "thorax_lightness": (0.06, 0.58, 1.6),
-    "abdomen_hue": (0.01, 0.24, 1.6),
-    "abdomen_saturation": (0.12, 0.85, 1.4),
+    "abdomen_hue": (0.02, 0.175, 1.6),
+    "abdomen_saturation": (0.1, 0.68, 1.4),
     "abdomen_lightness": (0.06, 0.62, 1.6),
     "head_lightness": (0.05, 0.5, 1.2),
     "leg_lightness": (0.08, 0.55, 1.4),
     "eye_red": (0.0, 1.0, 1.2),
     "metallic": (0.0, 1.0, 0.9),
-    "wing_hue": (0.04, 0.16, 1.2),
+    "wing_hue": (0.07, 0.14, 1.2),
     "wing_lightness": (0.15, 0.8, 1.2),
     "abdomen_bands": (0.0, 1.0, 1.8),
     "abdomen_stripe": (0.0, 1.0, 1.6),
@@ -112,7 +114,7 @@ BODY_PLANS: dict[str, dict[str, float]] = {
         thorax_width=0.78, thorax_height=0.6, pronotum=0.45, head_size=0.62, eye_size=0.38, rostrum=0.4, abdomen_length=1.5,
         abdomen_width=0.62, abdomen_point=0.7, waist=0.03, tail=0.05, elytra=0.1, wing_length=2.3, wing_width=0.3, wing_point=0.4,
         wing_opacity=0.72, wing_spread=0.06, hind_wing=0.35, leg_length=1.25, leg_thickness=0.065, hind_femur=0.85, antenna_length=0.5,
-        antenna_thickness=0.018, antenna_club=0.05, antenna_plume=0.03, bristles=0.08, gloss=0.4, abdomen_hue=0.17, thorax_hue=0.18,
+        antenna_thickness=0.018, antenna_club=0.05, antenna_plume=0.03, bristles=0.08, gloss=0.4, abdomen_hue=0.15, thorax_hue=0.15,
         abdomen_lightness=0.45, thorax_lightness=0.42,
     ),
     "lacewing": dict(

@@ -1,5 +1,7 @@
 """A dated species tree with ranks, and invented names that follow the rules of zoological nomenclature."""
 
+# ruff: noqa: SIM905 (stems read better as words)
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -30,7 +32,9 @@ _ADJECTIVES_US = (
     " laevigat limpid maculat marginat minut modest murin nigricat nitid notat nov obscur ochrace pallid pict pilos plan pulchell punctat"
     " pusill rubicund ruf scit serice signat sordid striat sylvatic umbros variegat vari venust villos viridul zonat"
 ).split()
-_ADJECTIVES_IS = "agil alpestr campestr debil fort fragil gracil grand insign longicorn mit palustr rud silvestr simil tenu trist vernal virid".split()
+_ADJECTIVES_IS = (
+    "agil alpestr campestr debil fort fragil gracil grand insign longicorn mit palustr rud silvestr simil tenu trist vernal virid".split()
+)
 _INVARIABLE = "bicolor concolor canescens elegans fallax ferox praecox repens simplex splendens unicolor velox vagans".split()
 _PLACES = "alp andin boreal cap columb gang iber ind ital lapon mar mont nev orient pacif rhen sin sylv tirol urals volg".split()
 

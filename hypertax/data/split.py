@@ -58,7 +58,7 @@ def clibd_split(specimens: pd.DataFrame, seed: int = 0) -> pd.Series:
     place = np.empty(len(code), dtype=int)
     place[order] = np.arange(len(code)) - np.repeat(np.cumsum(size) - size, size)
     n, kind = size[code], kind[code]
-    tenth, half = np.maximum(1, np.floor(0.1 * n + 0.5)).astype(int), n // 2
+    tenth, half = np.floor(0.1 * n + 0.5).astype(int), n // 2
 
     of_seen = np.select([place < tenth, place < 2 * tenth, place < 3 * tenth], ["seen_keys", "val_seen", "test_seen"], "train_seen")
     of_unseen = np.char.add(np.char.add(kind, "_unseen"), np.where(place < half, "", "_keys"))

@@ -1,0 +1,84 @@
+"""What one training step minimises: which texts a batch needs, the model's points, the configured loss terms and their sum."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hypertax.config import RunConfig
+from hypertax.data.batches import Batch, Names
+from hypertax.losses import Cones, contrastive_loss, pair_entailment, stacked_entailment
+from hypertax.model import HypertaxModel
+
+
+class Objective:
+    """The terms that a configuration asks for, over batches of one table.
+
+    names: the table's taxa and texts. model: gives the tokenizer; the model that is called is an argument, so that it may be wrapped.
+    """
+
+    def __init__(self, config: RunConfig, names: Names, model: HypertaxModel, device: torch.device | str = "cpu") -> None:
+        self.config = config
+        self.cones = Cones(config.aperture, config.entailment_margin, config.entailment_negatives, config.dna_image)
+        self.space, self.temperature = model.space, lambda: model.logit_scale
+        has_text = "text" in model.modalities
+        self.stacked = has_text and config.entailment == "stacked"
+        self.pair = has_text and config.entailment == "pair"
+        self.align_text = has_text and config.full_text and config.contrastive_weight > 0
+        self.padding = model.tokens.padding
+        self.tokens = torch.from_numpy(model.tokens(names.texts)) if has_text else None
+        self.taxon_text = torch.from_numpy(names.taxon_text).to(device)
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The terms by name, and their weighted sum as `loss`; 0-d tensors."""
+        texts = self._texts(batch)
+        points = model(batch, self._tokens(texts))
+        specimens = {m: (points[m], has) for m, has in (("image", batch.has_image), ("dna", batch.has_dna)) if m in points}
+        full = None
+        if (self.align_text or self.pair) and len(texts):
+            # A specimen without labels has no text: any row stands in for it, and is masked.
+            row = torch.searchsorted(texts, batch.full_text.clamp(min=0)).clamp(max=len(texts) - 1)
+            full = (points["text"][row], batch.full_text >= 0)
+        config, c = self.config, self.space.curvature
+        terms: dict[str, Tensor] = {}
+        total = torch.zeros((), device=batch.index.device)
+        if config.contrastive_weight:
+            aligned = specimens | ({"text": full} if self.align_text and full else {})
+            views, present = ({m: value[i] for m, value in aligned.items()} for i in (0, 1))
+            terms["contrastive"] = contrastive_loss(self.space, views, present, self.temperature())
+            total = total + config.contrastive_weight * terms["contrastive"]
+        if self.pair and full:
+            terms["pair_entailment"] = pair_entailment(full[0], list(specimens.values()), full[1], c, self.cones)
+            total = total + config.entailment_weight * terms["pair_entailment"]
+        if self.stacked and len(texts):
+            taxa, lineage = _own_taxa(batch.lineage)
+            taxon_points = points["text"][torch.searchsorted(texts, self.taxon_text[taxa])]
+            parts = stacked_entailment(taxon_points, lineage, specimens.get("image"), specimens.get("dna"), c, self.cones)
+            terms |= parts
+            total = total + config.entailment_weight * (parts["intra"] + parts["inter"])
+        return {"loss": total, **terms}
+
+    def _texts(self, batch: Batch) -> Tensor:
+        """Sorted ids of the texts that the step needs, each once."""
+        wanted = [batch.full_text[:0]]
+        if self.align_text or self.pair:
+            wanted.append(batch.full_text[batch.full_text >= 0])
+        if self.stacked:
+            wanted.append(self.taxon_text[batch.lineage[batch.lineage >= 0]])
+        return torch.unique(torch.cat(wanted))
+
+    def _tokens(self, texts: Tensor) -> Tensor | None:
+        """(U, L) tokens, without the columns in which every text has ended."""
+        if self.tokens is None or not len(texts):
+            return None
+        tokens = self.tokens[texts.cpu()]
+        return tokens[:, : int((tokens != self.padding).sum(dim=1).max())].to(texts.device)
+
+
+def _own_taxa(lineage: Tensor) -> tuple[Tensor, Tensor]:
+    """The batch's taxa, sorted, and its lineages (B, 4) renumbered to them."""
+    known = lineage >= 0
+    taxa, position = torch.unique(lineage[known], return_inverse=True)
+    own = lineage.clone()
+    own[known] = position
+    return taxa, own

@@ -1,0 +1,216 @@
+"""Training on a handful of specimens: seeds, interruption, reuse, what a run folder holds, and that a saved model is the same model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from hypertax.config import RunConfig
+from hypertax.data.batches import Names, Specimens, loader
+from hypertax.model import HypertaxModel, embed
+from hypertax.train import TrainingDiverged, _Training, train, unaligned
+
+SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
+SPLITS = ["train_seen"] * 6 + ["seen_keys", "val_seen", "test_seen"]
+
+
+@pytest.fixture(scope="module")
+def specimens(tmp_path_factory):
+    """Two orders, four species seen and two unseen, 66 specimens; every ninth lacks its image, every tenth its barcode."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    rows = []
+    for s in range(6):
+        bases = rng.choice(list("ACGT"), 120)
+        for i in range(9 if s < 4 else 15):
+            read = bases.copy()
+            read[rng.integers(0, 120, 3)] = rng.choice(list("ACGT"), 3)
+            path = folder / f"{s}-{i}.jpg"
+            Image.fromarray(rng.integers(0, 40, (40, 48, 3), dtype=np.uint8) + np.uint8(30 * s)).save(path)
+            unseen = ("val", "test")[s % 2]
+            split = SPLITS[i] if s < 4 else (f"{unseen}_unseen" if i % 2 else f"{unseen}_unseen_keys")
+            lineage = {"order": f"Order{s % 2}", "family": f"Family{s % 2}", "genus": f"Genus{s % 3}{s % 2}", "species": f"Species{s}"}
+            if split == "train_seen" and i == 0:
+                lineage["species"], split = None, "no_split"
+            n = len(rows)
+            rows.append(
+                {"sampleid": f"S{n:03d}", "image": None if n % 9 == 8 else str(path), "barcode": None if n % 10 == 9 else "".join(read)}
+                | lineage
+                | {"split": split}
+            )
+    return pd.DataFrame(rows).astype("str").replace("None", np.nan)
+
+
+def config(**parameters):
+    return RunConfig.create("tiny", **{**SMALL, **parameters})
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"space": "euclidean", "entailment": "none"},
+        {"entailment": "none"},
+        {"entailment": "pair"},
+        {"entailment": "stacked"},
+        {"entailment": "stacked", "contrastive_weight": 0.0},
+        {"entailment": "stacked", "full_text": False, "entailment_text": "cumulative", "dna_image": "none"},
+        {"entailment": "stacked", "dna_encoder": "transformer", "image_encoder": "tiny-vit"},
+    ],
+    ids=lambda p: "-".join(str(v) for v in p.values()),
+)
+def test_every_objective_trains(specimens, tmp_path, parameters):
+    run = train(config(**parameters), specimens, output=tmp_path, progress=False)
+    history = run.history
+    assert list(history["epoch"]) == [0, 1, 2]
+    expected = {"none": set(), "pair": {"pair_entailment"}, "stacked": {"intra", "inter"}}[parameters["entailment"]]
+    expected |= {"contrastive"} if parameters.get("contrastive_weight", 1) else set()
+    assert expected == {"contrastive", "pair_entailment", "intra", "inter"} & set(history.columns)
+    assert np.isfinite(history.loc[1:, ["loss", *expected]]).all().all()
+    total = history.loc[1:, sorted(expected)].sum(axis=1)
+    assert np.allclose(total, history.loc[1:, "loss"], rtol=1e-5), "the loss is the sum of its terms"
+    assert ("curvature" in history) == (run.config.space == "lorentz")
+    embeddings = run.embeddings()
+    kept = specimens[specimens["split"] != "no_split"]
+    for modality, column in (("image", "image"), ("dna", "barcode")):
+        assert list(embeddings.select(modality).table["id"]) == list(kept.loc[kept[column].notna(), "sampleid"])
+    assert run.environment["best_epoch"] == history.loc[1:, "selection"].idxmax(), "the best of the trained epochs"
+
+
+def test_same_seed_same_numbers_and_another_seed_others(specimens, tmp_path):
+    runs = [train(config(seed=seed), specimens, output=tmp_path / str(i), progress=False) for i, seed in enumerate((0, 0, 1))]
+    first, again, other = (run.history.drop(columns="seconds") for run in runs)
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert not np.allclose(first["selection"], other["selection"]) or not np.allclose(first.loc[1:, "loss"], other.loc[1:, "loss"])
+
+
+def test_a_finished_run_is_reused_and_a_changed_one_is_not(specimens, tmp_path):
+    run = train(config(), specimens, output=tmp_path, progress=False)
+    written = (run.folder / "model.safetensors").stat().st_mtime_ns
+    again = train(config(), specimens, output=tmp_path, progress=False)
+    assert again.folder == run.folder and (again.folder / "model.safetensors").stat().st_mtime_ns == written
+    assert train(config(entailment_weight=0.5), specimens, output=tmp_path, progress=False).folder != run.folder
+    fewer = specimens.iloc[:-1].reset_index(drop=True)
+    assert train(config(), fewer, output=tmp_path, progress=False).folder != run.folder
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(specimens, tmp_path, monkeypatch):
+    whole = train(config(epochs=3), specimens, output=tmp_path / "whole", progress=False)
+    save = _Training._checkpoint
+
+    def save_and_stop(self, epoch, best):
+        save(self, epoch, best)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Training, "_checkpoint", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(epochs=3), specimens, output=tmp_path / "cut", progress=False)
+    monkeypatch.setattr(_Training, "_checkpoint", save)
+    resumed = train(config(epochs=3), specimens, output=tmp_path / "cut", progress=False)
+    pd.testing.assert_frame_equal(whole.history.drop(columns="seconds"), resumed.history.drop(columns="seconds"), check_exact=True)
+    assert np.array_equal(whole.embeddings().tangent, resumed.embeddings().tangent)
+    assert not list(resumed.folder.glob("checkpoint*")), "nothing is left over"
+
+
+def test_curvature_is_held_or_learned(specimens, tmp_path):
+    held = train(config(curvature=4.0, learn_curvature=False), specimens, output=tmp_path, progress=False).history["curvature"]
+    assert np.allclose(held, 4.0, rtol=1e-6)
+    learned = train(config(curvature=4.0, learning_rate=0.01), specimens, output=tmp_path, progress=False).history["curvature"]
+    assert not np.allclose(learned, 4.0, rtol=1e-4) and learned.between(0.4, 40).all()
+
+
+def test_bounds_hold_after_a_step(specimens):
+    model = _Training(config(), specimens, folder=None, progress=False).model
+    with torch.no_grad():
+        model.log_logit_scale.fill_(10.0)
+        model.space.log_curvature.fill_(10.0)
+        for alpha in model.space.log_scale.values():
+            alpha.fill_(3.0)
+    model.clamp_()
+    assert float(model.logit_scale.detach()) == pytest.approx(100, rel=1e-5)
+    assert float(model.space.curvature.detach()) == pytest.approx(10, rel=1e-5)
+    assert all(float(alpha.detach()) == 0 for alpha in model.space.log_scale.values())
+
+
+def test_scalars_norms_and_biases_do_not_decay(specimens):
+    training = _Training(config(), specimens, folder=None, progress=False)
+    decayed = {id(p) for group in training.optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    for name, parameter in training.model.named_parameters():
+        assert (id(parameter) in decayed) == (parameter.ndim >= 2), name
+
+
+def test_a_loaded_model_embeds_the_same_and_a_new_table_too(specimens, tmp_path):
+    run = train(config(), specimens, output=tmp_path, progress=False)
+    model = HypertaxModel.from_pretrained(run.folder)
+    kept = specimens[specimens["split"] != "no_split"].reset_index(drop=True)
+    again, stored = embed(model, kept), run.embeddings()
+    for modality in ("image", "dna"):
+        assert np.allclose(again.select(modality).tangent, stored.select(modality).tangent, atol=1e-6)
+    new = kept.head(5).assign(sampleid=[f"new{i}" for i in range(5)], image=np.nan, genus="Genusnovus", species=np.nan, split="no_split")
+    few = embed(model, new)
+    assert few.modalities == ["dna"] and len(few.select("text", rank="genus")) == 1
+    has = kept["barcode"].notna().to_numpy()[:5].sum()
+    assert np.allclose(few.select("dna").tangent, stored.select("dna").tangent[:has], atol=1e-6)
+    with pytest.raises(FileNotFoundError, match="no trained model"):
+        HypertaxModel.from_pretrained(tmp_path / "nothing")
+
+
+def test_an_embedding_does_not_depend_on_the_batch(specimens):
+    training = _Training(config(), specimens, folder=None, progress=False)
+    one = embed(training.model, specimens.head(1)).select("image").tangent
+    many = embed(training.model, specimens).select("image").tangent[:1]
+    assert np.allclose(one, many, atol=1e-5)
+
+
+def test_barcodes_and_labels_alone(specimens, tmp_path):
+    table = specimens.assign(image=np.nan)
+    run = train(config(), table, output=tmp_path, progress=False)
+    assert run.embeddings().modalities == ["dna"]
+    assert run.history["val_image_seen"].isna().all() and run.history["val_dna_seen"].notna().all()
+
+
+def test_unaligned_is_the_model_before_training(specimens, tmp_path):
+    run = unaligned(config(space="euclidean", entailment="none"), specimens, output=tmp_path, progress=False)
+    assert run.name.startswith("unaligned-seed0") and list(run.history["epoch"]) == [0]
+    trained = train(config(space="euclidean", entailment="none"), specimens, output=tmp_path, progress=False)
+    assert trained.history.loc[0, "selection"] == run.history.loc[0, "selection"]
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_sentence(specimens, tmp_path, monkeypatch):
+    training = _Training(config(), specimens, tmp_path / "run", progress=False)
+    monkeypatch.setattr(training, "objective", lambda model, batch: {"loss": torch.tensor(float("nan"))})
+    with pytest.raises(TrainingDiverged, match="epoch 1.*learning_rate"):
+        training.run()
+
+
+def test_augmentation_is_for_training_only(specimens):
+    names = Names(specimens)
+    plain, augmented = (Specimens(specimens, names, None, 32, augment) for augment in (False, True))
+    torch.manual_seed(0)
+    assert torch.equal(plain.image(0), plain.image(0))
+    assert not torch.equal(augmented.image(0), augmented.image(0))
+
+
+def test_batches_cover_the_table_once_in_a_seeded_order(specimens):
+    data = Specimens(specimens, Names(specimens), None, 0)
+
+    def order(seed):
+        return torch.cat([batch.index for batch in loader(data, 16, shuffle_seed=seed)]).tolist()
+
+    assert order(1) == order(1) != order(2)
+    assert len(set(order(1))) == len(order(1)) >= len(specimens) - 7
+    assert torch.cat([batch.index for batch in loader(data, 16)]).tolist() == list(range(len(specimens)))
+
+
+def test_names_are_unique_and_lineages_point_to_them(specimens):
+    names = Names(specimens)
+    assert len(set(names.texts)) == len(names.texts)
+    for row, (_, specimen) in zip(names.lineage, specimens.iterrows(), strict=True):
+        for taxon, rank in zip(row, ("order", "family", "genus", "species"), strict=True):
+            assert (taxon == -1) == pd.isna(specimen[rank])
+            if taxon >= 0:
+                assert (names.taxa.loc[taxon, "rank"], names.taxa.loc[taxon, "name"]) == (rank, specimen[rank])
+    complete = specimens["species"].notna()
+    first = specimens[complete].iloc[0]
+    assert names.texts[names.full_text[complete.to_numpy()][0]] == " ".join(first[["order", "family", "genus", "species"]])
