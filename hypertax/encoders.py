@@ -18,7 +18,7 @@ from hypertax.config import RunConfig
 from hypertax.tokens import BASES, KMER_SPECIALS, TextTokens
 
 TINY_IMAGE_MODELS = {
-    "tiny-convnext": ("convnext_atto", {"depths": (1, 1, 2, 1), "dims": (32, 64, 96, 128), "patch_size": 4}),
+    "tiny-convnext": ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (16, 32, 96, 160), "kernel_sizes": 3}),
     "tiny-vit": ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}),
 }
 """Reduced architectures of timm, trained from scratch: name to (timm's name, what is changed)."""
@@ -51,9 +51,11 @@ class ImageEncoder(nn.Module):
         except (OSError, RuntimeError) as error:
             raise _unavailable("image_encoder", name, error) from error
         self.width = self.backbone.num_features
+        # Convolutions are up to twice as fast in this layout, on CPUs and GPUs.
+        self.backbone = self.backbone.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.backbone(images)
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))
 
 
 class ConvolutionalBarcodeEncoder(nn.Module):
@@ -66,9 +68,10 @@ class ConvolutionalBarcodeEncoder(nn.Module):
     def __init__(self, width: int = 256, segments: int = 8, dropout: float = 0.2) -> None:
         super().__init__()
         self.width = width
-        channels = (64, 96, 128)
+        channels = (32, 64, 128)
+        # Two-dimensional with a height of one: PyTorch's one-dimensional convolution is twice as slow on CPUs.
         self.layers = nn.ModuleList(
-            nn.Conv1d(before, after, kernel, padding=kernel // 2)
+            nn.Conv2d(before, after, (1, kernel), padding=(0, kernel // 2)).to(memory_format=torch.channels_last)
             for before, after, kernel in zip((len(BASES), *channels), channels, (9, 5, 5), strict=False)
         )
         self.norms = nn.ModuleList(nn.GroupNorm(1, after) for after in channels)
@@ -79,12 +82,12 @@ class ConvolutionalBarcodeEncoder(nn.Module):
 
     def forward(self, bases: Tensor) -> Tensor:
         # Code len(BASES) is any other letter and the padding: a column of zeros.
-        onehot = F.one_hot(bases.long(), len(BASES) + 1)[..., : len(BASES)].transpose(1, 2)
-        x = onehot.to(self.layers[0].weight.dtype)
+        onehot = F.one_hot(bases.long(), len(BASES) + 1)[..., : len(BASES)].permute(0, 2, 1)[:, :, None]
+        x = onehot.to(self.layers[0].weight.dtype).contiguous(memory_format=torch.channels_last)
         for layer, norm, pool in zip(self.layers, self.norms, self.pools, strict=True):
             # Pooled before the activation, which is monotone: the same values at a quarter of the work.
-            x = norm(F.relu(F.max_pool1d(layer(x), pool)))
-        return self.head(self.segments(x).flatten(1))
+            x = norm(F.relu(F.max_pool2d(layer(x), (1, pool))))
+        return self.head(self.segments(x[:, :, 0]).flatten(1))
 
 
 class TransformerEncoder(nn.Module):

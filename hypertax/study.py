@@ -59,13 +59,17 @@ def score(study: list[StudyRun], stage: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def result_folders(dataset: str, notebook: str, *, publish: bool = False, output: str | None = None) -> tuple[Path, Path]:
+def result_folders(
+    dataset: str, notebook: str, *, experiment: str = "core", publish: bool = False, output: str | None = None
+) -> tuple[Path, Path]:
     """Where a notebook writes its tables and its figures.
 
-    The pipeline publishes to `tables/<dataset>` and `figures/<dataset>`; a notebook run by itself keeps to `runs/<notebook>-<dataset>`.
+    The pipeline publishes to `tables/<dataset>` and `figures/<dataset>`, groups of rows other than `core` to a folder of their own in
+    them; a notebook run by itself keeps to `runs/<notebook>-<dataset>`.
     """
     name = data_set_name(dataset)
     if publish:
-        return ROOT / "tables" / name, ROOT / "figures" / name
+        place = Path(name) if experiment == "core" else Path(name) / experiment
+        return ROOT / "tables" / place, ROOT / "figures" / place
     own = runs_folder(output) / f"{notebook}-{name}"
     return own / "tables", own / "figures"

@@ -86,8 +86,9 @@ class _Training:
         self.validation_data = self._data(model, self.validation_rows)
         self.steps_per_epoch = max(1, len(loader(self.training_data, config.batch_size, shuffle_seed=0)))
         optimizer = _optimizer(model, config)
+        peaks = [group["lr"] for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config.learning_rate, total_steps=config.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
+            optimizer, peaks, total_steps=config.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.schedule = schedule
@@ -99,7 +100,8 @@ class _Training:
         names = _NamesOfRows(self.names, rows)
         size = self.config.image_size if "image" in model.modalities else 0
         data = Specimens(table, names, dna, size, augment, model.unknown_barcode_code)
-        data.remember_images()
+        if data.photographs:
+            data.photographs.remember()
         return data
 
     def run(self) -> Run:
@@ -230,13 +232,14 @@ class _NamesOfRows:
 
 def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer:
     """AdamW or Adam, without decay on scalars, norms and biases: decay would pull curvature and temperature towards one."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    groups = []
+    for part, rate in ((False, 1.0), (True, config.text_rate)):
+        own = [p for name, p in model.named_parameters() if p.requires_grad and name.startswith("encoders.text.") == part]
+        for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
+            groups.append({"params": [p for p in own if (p.ndim >= 2) == matrices], "weight_decay": decay, "lr": config.learning_rate * rate})
+    groups = [group for group in groups if group["params"]]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.learning_rate)
+    return kind(groups)
 
 
 def _space_numbers(model: HypertaxModel) -> dict[str, float]:

@@ -188,8 +188,8 @@ def test_augmentation_is_for_training_only(specimens):
     names = Names(specimens)
     plain, augmented = (Specimens(specimens, names, None, 32, augment) for augment in (False, True))
     torch.manual_seed(0)
-    assert torch.equal(plain.image(0), plain.image(0))
-    assert not torch.equal(augmented.image(0), augmented.image(0))
+    assert torch.equal(plain[0].image, plain[0].image)
+    assert not torch.equal(augmented[0].image, augmented[0].image)
 
 
 def test_batches_cover_the_table_once_in_a_seeded_order(specimens):

@@ -8,22 +8,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
-from tqdm.auto import tqdm
 
+from hypertax.data.images import Photographs
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
 from hypertax.tokens import BASES
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-MASKED_BASES = 0.3
+MASKED_BASES = 0.1
 """In training, up to twice this share of a read's bases (a share drawn per read) is hidden as an unknown letter."""
-CACHED_IMAGES = 20_000
-"""Up to this many images are decoded once and kept, reduced, in memory."""
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -82,56 +75,27 @@ class Specimens(Dataset):
     """A specimen table as tensors.
 
     table: the specimens. dna: (N, L) integers of `hypertax.tokens`, or None. image_size: side in pixels, 0 without images.
-    An image is resized to 256/224 of `image_size`, then cropped: at random, flipped and rotated by up to 45 degrees for training, at the
-    centre otherwise [B]. Codes of `unknown` replace random ones in training, so that a read is not known by a few of its bases [O].
+    augment: random views of the images (`hypertax.data.images`), and `unknown` in place of random codes of the barcodes, so that a read
+    is not known by a few of its bases [O].
     """
 
-    def __init__(self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False, unknown: int = len(BASES)) -> None:
+    def __init__(
+        self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False, unknown: int = len(BASES)
+    ) -> None:
         self.table = table
         self.lineage = torch.from_numpy(names.lineage)
         self.full_text = torch.from_numpy(names.full_text)
-        self.dna = None if dna is None else torch.from_numpy(dna)
         self.augment, self.unknown = augment, unknown
-        self.has_dna = torch.tensor(table["barcode"].notna().tolist(), dtype=torch.bool)
-        self.paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else []
-        self.has_image = torch.tensor([path is not None for path in self.paths]) if image_size else torch.zeros(len(table), dtype=torch.bool)
-        self.image_size = image_size if self.has_image.any() else 0
-        self.resize = v2.Resize(round(image_size * 256 / 224), antialias=True) if image_size else None
-        self.cache: list[Image.Image | None] | None = None
-        finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGE_MEAN, IMAGE_STD)]
-        if augment:
-            turn = v2.RandomRotation(45, interpolation=v2.InterpolationMode.BILINEAR)
-            self.transform = v2.Compose(
-                [turn, v2.RandomCrop(image_size), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip(), *finish]
-            )
-        else:
-            self.transform = v2.Compose([v2.CenterCrop(image_size), *finish])
+        self.dna = None if dna is None else torch.from_numpy(dna)
+        self.has_dna = torch.zeros(len(table), dtype=torch.bool)
+        if dna is not None:
+            self.has_dna = torch.tensor(table["barcode"].notna().tolist(), dtype=torch.bool)
+        paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else [None] * len(table)
+        self.has_image = torch.tensor([path is not None for path in paths], dtype=torch.bool)
+        self.photographs = Photographs(paths, image_size) if self.has_image.any() else None
 
     def __len__(self) -> int:
         return len(self.table)
-
-    def remember_images(self) -> None:
-        """Decode every image once, in threads, if there are not too many of them."""
-        if not self.image_size or len(self) > CACHED_IMAGES or self.cache is not None:
-            return
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor() as pool:
-            images = pool.map(self._read, self.paths)
-            self.cache = list(tqdm(images, total=len(self), desc="reading images", leave=False, disable=len(self) < 500))
-
-    def _read(self, path: str | None) -> Image.Image | None:
-        if path is None:
-            return None
-        with Image.open(path) as image:
-            # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
-            image.draft("RGB", (self.resize.size[0] * 2, self.resize.size[0] * 2))
-            return self.resize(image.convert("RGB"))
-
-    def image(self, i: int) -> Tensor:
-        """(3, S, S) of one specimen; zeros where it has none."""
-        picture = self.cache[i] if self.cache is not None else self._read(self.paths[i])
-        return torch.zeros(3, self.image_size, self.image_size) if picture is None else self.transform(picture)
 
     def _barcodes(self, rows: Tensor) -> Tensor:
         dna = self.dna[rows]
@@ -145,10 +109,10 @@ class Specimens(Dataset):
         rows = torch.as_tensor(indices)
         return Batch(
             index=rows,
-            image=torch.stack([self.image(i) for i in indices]) if self.image_size else None,
+            image=None if self.photographs is None else self.photographs.view(rows, augment=self.augment),
             has_image=self.has_image[rows],
             dna=None if self.dna is None else self._barcodes(rows),
-            has_dna=self.has_dna[rows] if self.dna is not None else torch.zeros(len(rows), dtype=torch.bool),
+            has_dna=self.has_dna[rows],
             lineage=self.lineage[rows],
             full_text=self.full_text[rows],
         )

@@ -30,7 +30,7 @@ from hypertax.taxonomy import RANKS
 
 METADATA = "BIOSCAN_Insect_Dataset_metadata.tsv"
 TREE = "true_tree.nwk"
-ABUNDANCE_SPREAD = 1.0
+ABUNDANCE_SPREAD = 1.4
 """Standard deviation of the logarithm of the specimens per species: most species are rare, some common."""
 UNLABELLED_STOPS = {"order": 0.2, "family": 0.45, "genus": 0.35}
 """Where the labels of `no_split` specimens stop, and how often."""

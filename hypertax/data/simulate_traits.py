@@ -8,12 +8,12 @@ import numpy as np
 
 from hypertax.data.simulate_tree import Node
 
-TRAIT_RATE = 1.0
+TRAIT_RATE = 1.8
 """Image difficulty, 1 of 3: standard deviation (on the logit scale) that a trait of rate 1 gathers in the whole age of the tree.
 More makes families, genera and species easier to tell apart."""
-SPECIES_RATE = 1.7
+SPECIES_RATE = 2.2
 """Image difficulty, 2 of 3: factor on the rate within genera. More makes congeners easier to tell apart, families and genera not."""
-WITHIN_SPECIES = 0.16
+WITHIN_SPECIES = 0.05
 """Image difficulty, 3 of 3: standard deviation (logit scale) between specimens of one species. More makes species harder."""
 
 # Lowest and highest value, and relative rate of evolution: body plans change slowly, colours and patterns fast. Lengths are in
@@ -53,10 +53,10 @@ TRAITS: dict[str, tuple[float, float, float]] = {
     "bristles": (0.0, 1.0, 0.7),
     "gloss": (0.0, 1.0, 0.8),
     # Hue in turns, from red through yellow to green; lightness and saturation as in HSL.
-    "thorax_hue": (0.02, 0.175, 1.6),
+    "thorax_hue": (0.0, 0.24, 1.6),
     "thorax_saturation": (0.1, 0.68, 1.4),
     "thorax_lightness": (0.06, 0.58, 1.6),
-    "abdomen_hue": (0.02, 0.175, 1.6),
+    "abdomen_hue": (0.0, 0.24, 1.6),
     "abdomen_saturation": (0.1, 0.68, 1.4),
     "abdomen_lightness": (0.06, 0.62, 1.6),
     "head_lightness": (0.05, 0.5, 1.2),

@@ -1,0 +1,58 @@
+"""Parameters: impossible values fail with one sentence; equal runs have equal configurations."""
+
+import pytest
+
+from hypertax.config import PRESETS, RunConfig
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"curvature": -1}, "curvature must be a number from 0.001 to 1000, not -1."),
+        ({"curvature": float("nan")}, "curvature must be"),
+        ({"curvature": "1.0"}, "curvature must be"),
+        ({"entailment": "nonsense"}, "entailment must be one of 'none', 'pair' or 'stacked', not 'nonsense'."),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0."),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"epochs": True}, "epochs must be a whole number"),
+        ({"learn_curvature": "no"}, "learn_curvature must be True or False"),
+        ({"space": "euclidean", "entailment": "stacked"}, "entailment must be 'none' in the Euclidean space"),
+        ({"entailment": "none", "contrastive_weight": 0}, "contrastive_weight must be above 0"),
+        ({"device": "tpu"}, "device must be one of"),
+        ({"curvatur": 1.0}, "curvatur is not a parameter"),
+        ({"dataset": ""}, "dataset must be a name or a path"),
+    ],
+)
+def test_impossible_values_are_named(parameters, words):
+    with pytest.raises(ValueError) as error:
+        RunConfig.create("tiny", **parameters)
+    message = str(error.value)
+    assert words in message and "\n" not in message and message.endswith(".")
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="preset must be one of 'tiny' or 'paper', not 'large'."):
+        RunConfig.create("large")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_none_takes_the_presets_value(preset):
+    config = RunConfig.create(preset, epochs=None, image_encoder=None)
+    assert {name: getattr(config, name) for name in PRESETS[preset]} == PRESETS[preset]
+
+
+def test_euclidean_runs_do_not_differ_in_what_they_do_not_use():
+    plain = RunConfig.create("tiny", space="euclidean", entailment="none")
+    assert plain == RunConfig.create("tiny", space="euclidean", entailment="none", curvature=4.0, aperture=0.3, learn_curvature=True)
+
+
+def test_method_names_tell_objectives_apart():
+    names = {
+        RunConfig.create("tiny", space="euclidean", entailment="none").method: "euclidean-cl",
+        RunConfig.create("tiny", entailment="none").method: "hyperbolic-cl",
+        RunConfig.create("tiny", entailment="pair").method: "hyperbolic-cl-el",
+        RunConfig.create("tiny", entailment="stacked").method: "hyperbolic-cl-sel",
+        RunConfig.create("tiny", entailment="stacked", contrastive_weight=0.0).method: "hyperbolic-sel",
+        RunConfig.create("tiny", entailment="stacked", full_text=False).method: "hyperbolic-cl-sel-notext",
+    }
+    assert all(found == wanted for found, wanted in names.items())

@@ -1,0 +1,43 @@
+"""Embeddings survive the file; selections keep rows and vectors together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hypertax.embeddings import COLUMNS, Embeddings
+
+
+@pytest.fixture
+def embeddings():
+    table = pd.DataFrame(
+        [
+            ["a", "image", None, "val_seen", "O", "F", "G", "S"],
+            ["a", "dna", None, "val_seen", "O", "F", "G", "S"],
+            ["b", "dna", None, "seen_keys", "O", None, None, None],
+            ["O", "text", "order", None, "O", None, None, None],
+            ["S", "text", "species", None, "O", "F", "G", "S"],
+        ],
+        columns=list(COLUMNS),
+    )
+    return Embeddings(table.astype("str"), np.arange(15, dtype=np.float32).reshape(5, 3), "lorentz", 0.7)
+
+
+def test_a_file_gives_back_what_was_written(embeddings, tmp_path):
+    embeddings.save(tmp_path / "e.parquet")
+    again = Embeddings.load(tmp_path / "e.parquet")
+    assert np.array_equal(again.tangent, embeddings.tangent)
+    assert (again.space, again.curvature) == ("lorentz", 0.7)
+    pd.testing.assert_frame_equal(again.table, embeddings.table[list(COLUMNS)], check_dtype=False)
+    assert not list(tmp_path.glob(".*")), "no temporary file is left"
+
+
+def test_selection(embeddings):
+    assert embeddings.select("dna").tangent[:, 0].tolist() == [3, 6]
+    assert list(embeddings.select("dna", ["seen_keys"]).table["id"]) == ["b"]
+    assert list(embeddings.select("text", rank="species").table["id"]) == ["S"]
+    assert embeddings.modalities == ["image", "dna"]
+
+
+def test_rows_and_vectors_must_agree(embeddings):
+    with pytest.raises(ValueError, match="5 rows but 4 vectors"):
+        Embeddings(embeddings.table, embeddings.tangent[:4], "euclidean")
