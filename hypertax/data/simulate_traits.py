@@ -11,7 +11,7 @@ from hypertax.data.simulate_tree import Node
 TRAIT_RATE = 1.8
 """Image difficulty, 1 of 3: standard deviation (on the logit scale) that a trait of rate 1 gathers in the whole age of the tree.
 More makes families, genera and species easier to tell apart."""
-SPECIES_RATE = 2.2
+SPECIES_RATE = 2.6
 """Image difficulty, 2 of 3: factor on the rate within genera. More makes congeners easier to tell apart, families and genera not."""
 WITHIN_SPECIES = 0.05
 """Image difficulty, 3 of 3: standard deviation (logit scale) between specimens of one species. More makes species harder."""
