@@ -186,7 +186,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_encoder": "transformer",
         "embed_dim": 128,
         "image_size": 48,
-        "epochs": 14,
+        "epochs": 12,
         "batch_size": 64,
         "learning_rate": 2e-3,
         "text_rate": 0.1,

@@ -65,7 +65,7 @@ class ConvolutionalBarcodeEncoder(nn.Module):
     the last pooling keeps only in which of `segments` parts of the read it was.
     """
 
-    def __init__(self, width: int = 256, channels: tuple[int, ...] = (32, 64, 128), segments: int = 8, dropout: float = 0.2) -> None:
+    def __init__(self, width: int = 256, channels: tuple[int, ...] = (32, 96, 192), segments: int = 8, dropout: float = 0.2) -> None:
         super().__init__()
         self.width = width
         # Two-dimensional with a height of one: PyTorch's one-dimensional convolution is twice as slow on CPUs.

@@ -170,7 +170,7 @@ def taxonomy_tree(specimens: pd.DataFrame, newick: str | None = None, *, colours
         _name_families(ax, specimens, tree, angles, colours, node_order, families)
         blank(ax)
         ax.set_aspect("equal")
-        ax.set(xlim=(-1.37, 1.37), ylim=(-1.37, 1.37))
+        ax.set(xlim=(-1.4, 1.4), ylim=(-1.52, 1.4))
         ax.set_xlabel("distance from the centre: time since the root" if newick else "from the centre: order, family, genus, species", color=MUTED,
                       fontsize=7)  # fmt: skip
         counts = specimens.drop_duplicates("species").groupby("order")["species"].count()

@@ -30,7 +30,7 @@ _SHOWN = {
 """How values of these columns read, in their order; those of other columns stay as they are, in order of first appearance."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
 
@@ -111,6 +111,9 @@ class Table:
         frame = self._laid_out(escape_latex, r" $\pm$ ", r"\textbf{{}}", r"\underline{{}}")
         layout = "l" * len(self.rows) + "r" * (frame.shape[1] - len(self.rows))
         return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True, multicol_align="c")
+
+    def __repr__(self) -> str:
+        return self.markdown()
 
     def _repr_html_(self) -> str:
         frame = self._laid_out(html.escape, " ± ", "<b>{}</b>", "<u>{}</u>")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hypertax.data.split import SEEN_SPLITS, SPLITS, TRAINING_SPLITS, UNSEEN_SPLITS
 from hypertax.files import shown

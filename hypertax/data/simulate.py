@@ -18,7 +18,7 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hypertax.data.simulate_barcodes import barcodes
 from hypertax.data.simulate_images import photograph
