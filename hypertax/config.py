@@ -68,6 +68,9 @@ class RunConfig:
 
     # Training
     epochs: int = 0
+    """0: as many as make `steps`."""
+    steps: int = 0
+    """Optimiser steps to make at least, in whole epochs, where `epochs` is 0: the tiny preset gives a small and a large table the same time."""
     batch_size: int = 0
     learning_rate: float = 0.0
     """Peak of the one-cycle schedule."""
@@ -101,6 +104,8 @@ class RunConfig:
         if unknown:
             raise ValueError(f"{unknown[0]} is not a parameter of a run; the parameters are {', '.join(sorted(known))}.")
         given = {name: value for name, value in parameters.items() if value is not None}
+        if given.get("epochs") == 0:
+            raise ValueError(_sentence("epochs", 0, "a whole number of at least 1"))
         config = cls(preset=preset, **{**PRESETS[preset], **given})
         config._check()
         return config if config.space == "lorentz" else replace(config, **_EUCLIDEAN)
@@ -157,7 +162,8 @@ _RANGES = {
     "aperture": (1e-3, 10, _NUMBER),
     "embed_dim": (2, math.inf, _WHOLE),
     "image_size": (16, math.inf, _WHOLE),
-    "epochs": (1, math.inf, _WHOLE),
+    "epochs": (0, math.inf, _WHOLE),
+    "steps": (0, math.inf, _WHOLE),
     "batch_size": (2, math.inf, _WHOLE),
     "learning_rate": (1e-8, 1, _NUMBER),
     "text_rate": (0, 10, _NUMBER),
@@ -186,7 +192,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_encoder": "transformer",
         "embed_dim": 128,
         "image_size": 48,
-        "epochs": 12,
+        "steps": 460,
         "batch_size": 64,
         "learning_rate": 2e-3,
         "text_rate": 0.1,

@@ -102,11 +102,19 @@ class TransformerEncoder(nn.Module):
         self.width = backbone.config.hidden_size
 
     def forward(self, tokens: Tensor) -> Tensor:
+        half = tokens.shape[1] // 2
+        short = (tokens != self.padding).sum(1) <= half
+        if not 8 <= short.sum() < len(tokens):
+            return self._pooled(tokens)
+        # Bare names beside full texts: padded to the longest, most of the work would be on padding.
+        order = torch.cat([short.nonzero(), (~short).nonzero()])[:, 0]
+        return torch.cat([self._pooled(tokens[short, :half]), self._pooled(tokens[~short])])[order.argsort()]
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
         mask = tokens != self.padding
         # A row of padding alone would divide by zero: let it attend to its first position.
         mask[:, 0] = True
-        ids = tokens.long().clamp(min=0)
-        hidden = self.backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        hidden = self.backbone(input_ids=tokens.long().clamp(min=0), attention_mask=mask.long()).last_hidden_state
         weight = mask[..., None].to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1)
 
@@ -123,7 +131,7 @@ def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
 def text_encoder(config: RunConfig, tokens: TextTokens, pretrained: bool) -> nn.Module:
     """`transformer` from scratch over the tokenizer's vocabulary, otherwise a BERT-like checkpoint."""
     if config.text_encoder == "transformer":
-        backbone = _small_bert(vocabulary=tokens.size, hidden=96, layers=2, positions=tokens.length)
+        backbone = _small_bert(vocabulary=tokens.size, hidden=64, layers=2, positions=tokens.length)
     else:
         backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
     return TransformerEncoder(backbone, padding=tokens.padding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -85,10 +86,11 @@ class _Training:
         self.validation_rows = np.flatnonzero(in_validation)
         self.validation_data = self._data(model, self.validation_rows)
         self.steps_per_epoch = max(1, len(loader(self.training_data, config.batch_size, shuffle_seed=0)))
+        self.epochs = config.epochs or math.ceil(config.steps / self.steps_per_epoch)
         optimizer = _optimizer(model, config)
         peaks = [group["lr"] for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=config.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
+            optimizer, peaks, total_steps=self.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.schedule = schedule
@@ -109,7 +111,7 @@ class _Training:
         if not self.history:
             self.history = [self.validate(epoch=0)]
         bar = tqdm(
-            total=self.config.epochs * self.steps_per_epoch,
+            total=self.epochs * self.steps_per_epoch,
             initial=epoch * self.steps_per_epoch,
             desc=self.config.method,
             disable=not self.progress,
@@ -117,7 +119,7 @@ class _Training:
             unit="step",
         )
         with bar:
-            while epoch < self.config.epochs:
+            while epoch < self.epochs:
                 epoch += 1
                 losses = self._epoch(epoch, bar)
                 self.history.append(losses | self.validate(epoch))
@@ -218,7 +220,7 @@ class _Training:
         self.history = state["history"]
         self.started = time.perf_counter() - state["seconds"]
         if self.progress:
-            print(f"Going on after epoch {state['epoch']} of {self.config.epochs} of {shown(self.folder)}.")
+            print(f"Going on after epoch {state['epoch']} of {self.epochs} of {shown(self.folder)}.")
         return state["epoch"], state["best"]
 
 
