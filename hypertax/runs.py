@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -85,7 +86,12 @@ def code_fingerprint() -> str:
 
 
 def write_environment(folder: Path, **facts) -> None:
-    """Record what a run depended on; its presence says that the run is complete."""
+    """Record what a run depended on; its presence says that the run is complete.
+
+    What a killed process left behind half-written goes first.
+    """
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     versions = {}
     for package in PACKAGES:
         try:
