@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(workflow.basedir)))
 from hypertax.data import data_set_name
 from hypertax.experiments import load_rows
 from hypertax.files import ROOT, resolve
-from hypertax.pipeline import sources
+from hypertax.pipeline import modules as files_of, sources
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
@@ -50,10 +50,22 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+rule specimens:
+    input:
+        [str(file.relative_to(ROOT)) for file in files_of("hypertax.data")],
+        TABLE,
+    output:
+        f"{STAMPS}/specimens.done",
+    params:
+        given=shlex.quote(DATASET),
+    shell:
+        "{PYTHON:q} -m hypertax.pipeline prepare {params.given} --stamp {output}"
+
+
 rule data:
     input:
         needs("01_data_prep"),
-        TABLE,
+        rules.specimens.output,
     output:
         f"{STAMPS}/data.done",
     log:
@@ -70,9 +82,7 @@ rule data:
 rule train:
     input:
         lambda wildcards: needs(ROWS[wildcards.row].notebook, PRESENTATION),
-        TABLE,
-        # Only for the data to be there: what they are made by is among the notebook's own files.
-        ancient(rules.data.output),
+        rules.specimens.output,
     output:
         f"{STAMPS}/{{row}}-seed{{seed}}.done",
     log:
@@ -105,6 +115,7 @@ rule evaluate:
 rule figures:
     input:
         needs("05_figures"),
+        rules.data.output,
         rules.evaluate.output,
     output:
         f"{STAMPS}/figures-{GROUP}.done",

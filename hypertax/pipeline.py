@@ -41,7 +41,12 @@ def sources(notebook: Path, root: Path = ROOT) -> list[Path]:
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     # Lines of IPython's own (%magic, !command, help?) are no Python.
     parts = [re.sub(r"^\s*[%!].*$|^.*\?\s*$", "", part, flags=re.MULTILINE) for part in code]
-    todo = [name for part in parts for name in _imports(part, [])]
+    return modules(*(name for part in parts for name in _imports(part, [])), root=root)
+
+
+def modules(*names: str, root: Path = ROOT) -> list[Path]:
+    """The files of the named modules of the library, and of all of the library that they import, sorted."""
+    todo = list(names)
     found: set[Path] = set()
     while todo:
         names = todo.pop().split(".")
@@ -99,6 +104,29 @@ def run(notebook: str | Path, output: str | Path, parameters: dict[str, Any], *,
         _reason(stamp).unlink(missing_ok=True)
         write_text(stamp, f"{shown(output)}: {took}\n")
         _say(f"{stamp.stem}: done in {took}")
+
+
+def prepare(dataset: str, stamp: Path) -> None:
+    """Have a data set's specimens ready, as every notebook reads them; `stamp` is written on success, its `.failed` otherwise.
+
+    Raises:
+        NotebookError: one sentence.
+    """
+    from hypertax.data import load_specimens
+
+    started = time.time()
+    _say(f"{stamp.stem}: started")
+    try:
+        count = len(load_specimens(dataset))
+    except (ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        write_text(_reason(stamp), f"{reason}\n")
+        _say(f"{stamp.stem}: failed: {reason}")
+        raise NotebookError(reason) from None
+    _reason(stamp).unlink(missing_ok=True)
+    took = _duration(time.time() - started)
+    write_text(stamp, f"{count} specimens: {took}\n")
+    _say(f"{stamp.stem}: {count} ready in {took}")
 
 
 def _reason(stamp: Path) -> Path:
@@ -280,6 +308,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("output", type=Path, help="where the executed notebook goes")
     one.add_argument("-p", nargs=2, action="append", default=[], dest="parameters", metavar=("NAME", "VALUE"))
     one.add_argument("--stamp", type=Path, help="file to write on success")
+    first = commands.add_parser("prepare", help="have a data set ready")
+    first.add_argument("dataset")
+    first.add_argument("--stamp", type=Path, required=True)
     whole = commands.add_parser("paper", help="execute the pipeline")
     whole.add_argument("--dataset", default="simulated")
     whole.add_argument("--preset", default="tiny")
@@ -295,6 +326,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == "run":
             run(given.notebook, given.output, {name: _value(value) for name, value in given.parameters}, stamp=given.stamp)
+            return 0
+        if given.command == "prepare":
+            prepare(given.dataset, given.stamp)
             return 0
         for name in ("seeds", "cores"):
             if not getattr(given, name).isdecimal():

@@ -203,7 +203,7 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
     plan = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True, timeout=120)
     said = plan.stdout + plan.stderr
     assert plan.returncode == 0, said
-    for stamp in ("data", "a-seed0", "a-seed1", "b-seed0", "b-seed1", "evaluate-core", "figures-core"):
+    for stamp in ("specimens", "data", "a-seed0", "a-seed1", "b-seed0", "b-seed1", "evaluate-core", "figures-core"):
         assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
     assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
 
@@ -211,7 +211,7 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
 @pytest.mark.slow
 def test_the_pipeline_does_again_only_what_changed(repository):
     code, output = make_paper(repository)
-    assert code == 0 and started(output) == {"data", "a-seed0", "b-seed0", "evaluate-core", "figures-core"}, output
+    assert code == 0 and started(output) == {"specimens", "data", "a-seed0", "b-seed0", "evaluate-core", "figures-core"}, output
     (repository / "tables" / "simulated").mkdir(parents=True)
     (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
 
