@@ -38,7 +38,8 @@ bench: $(STAMP) ## time and memory of the training steps and the losses
 	@$(RUN) hypertax.bench
 
 notebooks: $(STAMP) ## execute the notebooks in place at their defaults, as they are committed
-	@PYTHONWARNINGS="ignore:IProgress not found" $(RUN) nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True \
+	@PYTHONWARNINGS="ignore:IProgress not found" $(RUN) nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		--CoalesceStreamsPreprocessor.enabled=True \
 		--ExecutePreprocessor.timeout=-1 $(NOTEBOOKS)
 
 clean: ## remove caches, simulated data and the pipeline's memory of what is done; keep trained runs, tables, figures, the environment
