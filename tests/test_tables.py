@@ -240,4 +240,6 @@ def test_latex_escapes():
 def test_latex_compiles(tmp_path):
     write_table(main_table(full_scores()), "main", tmp_path, caption="A & B_c 100 %")
     (tmp_path / "all.tex").write_text(r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{main}\end{document}")
-    subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 0
