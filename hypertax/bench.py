@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from hypertax.config import RunConfig
-from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.batches import Names, loader
 from hypertax.files import ROOT
 from hypertax.losses import Cones, contrastive_loss, stacked_entailment
 from hypertax.model import build_model
@@ -147,7 +147,7 @@ def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
     for label, setting in settings.items():
         config = RunConfig.create("tiny", **setting)
         model = build_model(config, specimens, names, np.ones(len(specimens), dtype=bool)).train()
-        data = Specimens(specimens, names, model.barcode_inputs(specimens["barcode"]), config.image_size, augment=True)
+        data = model.tensors(specimens, names, augment=True)
         batch = next(iter(loader(data, config.batch_size, shuffle_seed=0)))
         objective = Objective(config, names, model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)

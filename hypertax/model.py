@@ -20,7 +20,7 @@ from hypertax.encoders import ImageEncoder, barcode_encoder, pretrained_tokens, 
 from hypertax.files import atomic_path, write_text
 from hypertax.spaces import EuclideanSpace, LorentzSpace
 from hypertax.taxonomy import RANKS
-from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, TextTokens, base_codes, kmer_codes
+from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
@@ -78,19 +78,18 @@ class HypertaxModel(nn.Module):
         self.space.clamp_()
 
     @property
-    def kmer_specials(self) -> int:
-        """Special tokens in front of the k-mers; a checkpoint's vocabulary ends with the k-mers."""
+    def barcode_codes(self) -> BarcodeCodes:
+        """How this model's DNA encoder reads bases; a checkpoint's vocabulary ends with the k-mers."""
+        if self.config.dna_encoder == "cnn":
+            return BarcodeCodes()
         backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
-        return len(KMER_SPECIALS) if backbone is None else backbone.config.vocab_size - len(BASES) ** KMER_LENGTH
+        return BarcodeCodes(len(KMER_SPECIALS) if backbone is None else backbone.config.vocab_size - len(BASES) ** KMER_LENGTH)
 
-    @property
-    def unknown_barcode_code(self) -> int:
-        """The code of an unknown base (convolutional encoder) or k-mer (transformers)."""
-        return len(BASES) if self.config.dna_encoder == "cnn" else self.kmer_specials - 1
-
-    def barcode_inputs(self, barcodes: pd.Series) -> np.ndarray:
-        """Barcodes as this model's DNA encoder reads them."""
-        return base_codes(barcodes) if self.config.dna_encoder == "cnn" else kmer_codes(barcodes, specials=self.kmer_specials)
+    def tensors(self, specimens: pd.DataFrame, names: Names, *, augment: bool = False) -> Specimens:
+        """A table as this model takes it; `augment` for training."""
+        codes = self.barcode_codes if "dna" in self.modalities else None
+        size = self.config.image_size if "image" in self.modalities else 0
+        return Specimens(specimens, names, codes, size, augment)
 
     def parameter_counts(self) -> pd.DataFrame:
         """Parameters of each part: total and trainable."""
@@ -160,9 +159,7 @@ def embed(
     """
     device = next(model.parameters()).device
     names = names or Names(specimens, cumulative=model.config.entailment_text == "cumulative")
-    if data is None:
-        dna = model.barcode_inputs(specimens["barcode"]) if "dna" in model.modalities else None
-        data = Specimens(specimens, names, dna, model.config.image_size if "image" in model.modalities else 0)
+    data = data or model.tensors(specimens, names)
     was_training = model.training
     model.eval()
     vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 BASES = "ACGT"
+UNKNOWN, BEYOND = len(BASES), len(BASES) + 1
+"""Codes of a letter other than A, C, G, T, and of the places beyond the read."""
 BARCODE_LENGTH = 660
 KMER_LENGTH = 5
 KMER_SPECIALS = ("[MASK]", "[UNK]")
@@ -15,27 +20,43 @@ KMER_SPECIALS = ("[MASK]", "[UNK]")
 
 
 def base_codes(barcodes: pd.Series, length: int = BARCODE_LENGTH) -> np.ndarray:
-    """Barcodes to (N, length) uint8: 0-3 for A, C, G, T, 4 for any other letter and beyond the read; longer reads are cut."""
-    table = np.full(256, len(BASES), dtype=np.uint8)
+    """Barcodes to (N, length) uint8: 0-3 for A, C, G, T, `UNKNOWN` for any other letter, `BEYOND` after the read; longer reads are cut."""
+    table = np.full(256, UNKNOWN, dtype=np.uint8)
     for code, base in enumerate(BASES):
         table[ord(base)] = code
+    table[ord("-")] = BEYOND
     text = barcodes.fillna("").str.slice(0, length).str.pad(length, side="right", fillchar="-")
     letters = np.frombuffer("".join(text).encode("ascii"), dtype=np.uint8).reshape(len(text), length)
     return table[letters]
 
 
-def kmer_codes(barcodes: pd.Series, length: int = BARCODE_LENGTH, k: int = KMER_LENGTH, specials: int = len(KMER_SPECIALS)) -> np.ndarray:
-    """Barcodes to (N, length // k) int16 of k-mer tokens with stride k; -1 beyond the read.
+def kmer_codes(bases: Tensor, specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH) -> Tensor:
+    """Base codes (N, L) to (N, L // k) int16 of k-mer tokens with stride k; -1 where a k-mer is not whole.
 
     Tokens are numbered as BarcodeBERT's: `specials` first, the last of which is the unknown, then the k-mers in alphabetical order.
     """
-    bases = base_codes(barcodes, length).reshape(len(barcodes), length // k, k)
-    powers = len(BASES) ** np.arange(k - 1, -1, -1)
-    tokens = (bases * powers).sum(axis=2) + specials
-    tokens[(bases == len(BASES)).any(axis=2)] = specials - 1
-    reach = barcodes.fillna("").str.len().clip(upper=length).to_numpy() // k
-    tokens[np.arange(length // k)[None, :] >= reach[:, None]] = -1
-    return tokens.astype(np.int16)
+    kmers = bases[:, : bases.shape[1] // k * k].reshape(len(bases), -1, k).to(torch.int16)
+    powers = len(BASES) ** torch.arange(k - 1, -1, -1, dtype=torch.int16)
+    tokens = (kmers * powers).sum(dim=2, dtype=torch.int16) + specials
+    tokens[(kmers == UNKNOWN).any(dim=2)] = specials - 1
+    tokens[(kmers == BEYOND).any(dim=2)] = -1
+    return tokens
+
+
+@dataclass(frozen=True)
+class BarcodeCodes:
+    """What a DNA encoder reads: base codes as they are (`specials` 0), or k-mer tokens after that many special ones."""
+
+    specials: int = 0
+
+    @property
+    def unknown(self) -> int:
+        """The code of an unknown base or k-mer."""
+        return self.specials - 1 if self.specials else UNKNOWN
+
+    def __call__(self, bases: Tensor) -> Tensor:
+        """Base codes (N, L) to (N, L) or (N, L // 5)."""
+        return kmer_codes(bases, self.specials) if self.specials else bases
 
 
 class TextTokens:

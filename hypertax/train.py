@@ -41,35 +41,37 @@ def train(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path | No
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch.
     """
-    folder = runs_folder(output) / run_name(config, fingerprint(specimens))
+    data = fingerprint(specimens)
+    folder = runs_folder(output) / run_name(config, data)
     run = finished(folder)
     if run:
         if progress:
             print(f"{shown(folder)} is there already: the same configuration, data and code.")
         return run
     # Every random number comes from the seed and the epoch, so that a resumed run goes on as it would have.
-    return _Training(config, specimens, folder, progress).run()
+    return _Training(config, specimens, folder, data, progress).run()
 
 
 def unaligned(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path | None = None, progress: bool = True) -> Run:
     """The encoders before any joint training: pretrained ones at paper scale, randomly initialised ones at the tiny preset."""
-    folder = runs_folder(output) / run_name(config, fingerprint(specimens), method="unaligned")
+    data = fingerprint(specimens)
+    folder = runs_folder(output) / run_name(config, data, method="unaligned")
     run = finished(folder)
     if run:
         return run
-    training = _Training(config, specimens, folder, progress)
+    training = _Training(config, specimens, folder, data, progress)
     training.history = [training.validate(epoch=0)]
     return training.finish(best_epoch=0)
 
 
 class _Training:
-    """One run in progress."""
+    """One run in progress; `data` is the fingerprint of its specimens."""
 
-    def __init__(self, config: RunConfig, specimens: pd.DataFrame, folder: Path, progress: bool) -> None:
+    def __init__(self, config: RunConfig, specimens: pd.DataFrame, folder: Path, data: str, progress: bool) -> None:
         from accelerate import Accelerator
 
         torch.set_num_threads(config.threads or os.cpu_count() or 1)
-        self.config, self.folder, self.progress = config, folder, progress
+        self.config, self.folder, self.data, self.progress = config, folder, data, progress
         self.started = time.perf_counter()
         self.accelerator = Accelerator(cpu=config.device == "cpu")
         self.device = self.accelerator.device
@@ -81,12 +83,12 @@ class _Training:
         rows = np.flatnonzero(is_training)
         if config.max_specimens and len(rows) > config.max_specimens:
             rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.max_specimens, replace=False))
-        self.training_data = self._data(model, rows, augment=True)
+        self.training_data = self._tensors(model, rows, augment=True)
         in_validation = specimens["split"].isin([*VALIDATION_QUERIES, *KEY_SPLITS]).to_numpy()
         self.validation_rows = np.flatnonzero(in_validation)
-        self.validation_data = self._data(model, self.validation_rows)
+        self.validation_data = self._tensors(model, self.validation_rows)
         self.steps_per_epoch = max(1, len(loader(self.training_data, config.batch_size, shuffle_seed=0)))
-        self.epochs = config.epochs or math.ceil(config.steps / self.steps_per_epoch)
+        self.epochs = max(config.epochs, math.ceil(config.steps / self.steps_per_epoch))
         optimizer = _optimizer(model, config)
         peaks = [group["lr"] for group in optimizer.param_groups]
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -96,12 +98,9 @@ class _Training:
         self.schedule = schedule
         self.history: list[dict] = []
 
-    def _data(self, model: HypertaxModel, rows: np.ndarray, augment: bool = False) -> Specimens:
+    def _tensors(self, model: HypertaxModel, rows: np.ndarray, augment: bool = False) -> Specimens:
         table = self.specimens.iloc[rows].reset_index(drop=True)
-        dna = model.barcode_inputs(table["barcode"]) if "dna" in model.modalities else None
-        names = _NamesOfRows(self.names, rows)
-        size = self.config.image_size if "image" in model.modalities else 0
-        data = Specimens(table, names, dna, size, augment, model.unknown_barcode_code)
+        data = model.tensors(table, self.names.take(rows), augment=augment)
         if data.photographs:
             data.photographs.remember()
         return data
@@ -159,7 +158,7 @@ class _Training:
         """The history's row of an epoch, its losses aside."""
         model = self.accelerator.unwrap_model(self.model)
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
-        embeddings = embed(model, table, data=self.validation_data, names=_NamesOfRows(self.names, self.validation_rows))
+        embeddings = embed(model, table, data=self.validation_data, names=self.names.take(self.validation_rows))
         row = {"epoch": epoch, "step": epoch * self.steps_per_epoch, "seconds": time.perf_counter() - self.started}
         row |= {"logit_scale": model.logit_scale.item()} | _space_numbers(model)
         row |= selection_score(embeddings) | geometry(embeddings, splits=list(VALIDATION_QUERIES), aperture=self.config.aperture)
@@ -179,7 +178,7 @@ class _Training:
             threads=torch.get_num_threads(),
             seconds=round(time.perf_counter() - self.started, 1),
             parameters=sum(p.numel() for p in model.parameters()),
-            data_fingerprint=fingerprint(self.specimens),
+            data_fingerprint=self.data,
         )
         for leftover in ("checkpoint.pt", "best.safetensors"):
             (self.folder / leftover).unlink(missing_ok=True)
@@ -188,7 +187,7 @@ class _Training:
     def _embed_all(self, model: HypertaxModel) -> Embeddings:
         keep = np.flatnonzero((self.specimens["split"] != "no_split").to_numpy())
         return embed(
-            model, self.specimens.iloc[keep].reset_index(drop=True), names=_NamesOfRows(self.names, keep), progress=self.progress
+            model, self.specimens.iloc[keep].reset_index(drop=True), names=self.names.take(keep), progress=self.progress
         )
 
     def _save_best(self) -> None:
@@ -224,19 +223,13 @@ class _Training:
         return state["epoch"], state["best"]
 
 
-class _NamesOfRows:
-    """The lineages of some rows of a table, against the whole table's taxa and texts."""
-
-    def __init__(self, names: Names, rows: np.ndarray) -> None:
-        self.taxa, self.texts, self.taxon_text = names.taxa, names.texts, names.taxon_text
-        self.lineage, self.full_text = names.lineage[rows], names.full_text[rows]
-
-
 def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer:
     """AdamW or Adam, without decay on scalars, norms and biases: decay would pull curvature and temperature towards one."""
+    rates = {"encoders.image.": config.image_rate, "encoders.text.": config.text_rate}
     groups = []
-    for part, rate in ((False, 1.0), (True, config.text_rate)):
-        own = [p for name, p in model.named_parameters() if p.requires_grad and name.startswith("encoders.text.") == part]
+    for part in ("", *rates):
+        own = [p for name, p in model.named_parameters() if p.requires_grad and next(filter(name.startswith, rates), "") == part]
+        rate = rates.get(part, 1.0)
         for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
             groups.append({"params": [p for p in own if (p.ndim >= 2) == matrices], "weight_decay": decay, "lr": config.learning_rate * rate})
     groups = [group for group in groups if group["params"]]

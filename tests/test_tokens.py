@@ -4,32 +4,37 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import torch
 
 from hypertax.tokens import TextTokens, base_codes, kmer_codes
 
 KMERS = {"".join(k): i + 2 for i, k in enumerate(itertools.product("ACGT", repeat=5))}
 
 
+def kmers(reads, **options):
+    return kmer_codes(torch.from_numpy(base_codes(pd.Series(reads))), **options)
+
+
 def test_base_codes_by_hand():
     codes = base_codes(pd.Series(["ACGTNR", None, "TTTTTTTTTT"]), length=8)
-    assert codes.tolist() == [[0, 1, 2, 3, 4, 4, 4, 4], [4] * 8, [3] * 8]
+    assert codes.tolist() == [[0, 1, 2, 3, 4, 4, 5, 5], [5] * 8, [3] * 8]
 
 
 def test_kmers_are_five_bases_with_stride_five_in_alphabetical_order():
     read = "ACGTA" + "TTTTT" + "AAAAA" + "ACGNA" + "CCC"
-    tokens = kmer_codes(pd.Series([read]))[0]
+    tokens = kmers([read])[0]
     assert len(tokens) == 132
     assert tokens[:4].tolist() == [KMERS["ACGTA"], KMERS["TTTTT"], KMERS["AAAAA"], 1], "a k-mer with another letter is unknown"
     assert (tokens[4:] == -1).all(), "an incomplete k-mer and what is beyond the read are padding"
 
 
 def test_long_reads_are_cut_at_660_bases():
-    tokens = kmer_codes(pd.Series(["A" * 700, None]))
+    tokens = kmers(["A" * 700, None])
     assert (tokens[0] == KMERS["AAAAA"]).all() and (tokens[1] == -1).all()
 
 
 def test_specials_shift_the_kmers():
-    assert kmer_codes(pd.Series(["AAAAANNNNN"]), specials=6)[0, :2].tolist() == [6, 5]
+    assert kmers(["AAAAANNNNN"], specials=6)[0, :2].tolist() == [6, 5]
 
 
 def test_text_tokens_survive_saving(tmp_path):

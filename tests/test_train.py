@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from hypertax.config import RunConfig
-from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.batches import Names, Specimens, loader, shifted
 from hypertax.model import HypertaxModel, embed
+from hypertax.tokens import BEYOND, BarcodeCodes, base_codes
 from hypertax.train import TrainingDiverged, _Training, train, unaligned
 
 SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
@@ -121,7 +122,7 @@ def test_curvature_is_held_or_learned(specimens, tmp_path):
 
 
 def test_bounds_hold_after_a_step(specimens):
-    model = _Training(config(), specimens, folder=None, progress=False).model
+    model = _Training(config(), specimens, folder=None, data="", progress=False).model
     with torch.no_grad():
         model.log_logit_scale.fill_(10.0)
         model.space.log_curvature.fill_(10.0)
@@ -134,7 +135,7 @@ def test_bounds_hold_after_a_step(specimens):
 
 
 def test_scalars_norms_and_biases_do_not_decay(specimens):
-    training = _Training(config(), specimens, folder=None, progress=False)
+    training = _Training(config(), specimens, folder=None, data="", progress=False)
     decayed = {id(p) for group in training.optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     for name, parameter in training.model.named_parameters():
         assert (id(parameter) in decayed) == (parameter.ndim >= 2), name
@@ -157,7 +158,7 @@ def test_a_loaded_model_embeds_the_same_and_a_new_table_too(specimens, tmp_path)
 
 
 def test_an_embedding_does_not_depend_on_the_batch(specimens):
-    training = _Training(config(), specimens, folder=None, progress=False)
+    training = _Training(config(), specimens, folder=None, data="", progress=False)
     one = embed(training.model, specimens.head(1)).select("image").tangent
     many = embed(training.model, specimens).select("image").tangent[:1]
     assert np.allclose(one, many, atol=1e-5)
@@ -178,18 +179,27 @@ def test_unaligned_is_the_model_before_training(specimens, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(specimens, tmp_path, monkeypatch):
-    training = _Training(config(), specimens, tmp_path / "run", progress=False)
+    training = _Training(config(), specimens, tmp_path / "run", data="", progress=False)
     monkeypatch.setattr(training, "objective", lambda model, batch: {"loss": torch.tensor(float("nan"))})
     with pytest.raises(TrainingDiverged, match="epoch 1.*learning_rate"):
         training.run()
 
 
-def test_augmentation_is_for_training_only(specimens):
+@pytest.mark.parametrize("codes", [BarcodeCodes(), BarcodeCodes(specials=2)], ids=["bases", "k-mers"])
+def test_augmentation_is_for_training_only(specimens, codes):
     names = Names(specimens)
-    plain, augmented = (Specimens(specimens, names, None, 32, augment) for augment in (False, True))
+    plain, augmented = (Specimens(specimens, names, codes, 32, augment) for augment in (False, True))
     torch.manual_seed(0)
-    assert torch.equal(plain[0].image, plain[0].image)
-    assert not torch.equal(augmented[0].image, augmented[0].image)
+    for modality in ("image", "dna"):
+        assert torch.equal(getattr(plain[0], modality), getattr(plain[0], modality))
+        assert not torch.equal(getattr(augmented[0], modality), getattr(augmented[0], modality))
+    assert torch.equal(plain[0].dna, codes(torch.from_numpy(base_codes(specimens["barcode"].head(1)))))
+
+
+def test_a_shifted_read_loses_one_end_and_gains_nothing():
+    reads = torch.from_numpy(base_codes(pd.Series(["ACGT", "ACGT", "ACGT"]), length=5))
+    moved = shifted(reads, torch.tensor([1, -2, 0]))
+    assert moved.tolist() == [[1, 2, 3, BEYOND, BEYOND], [BEYOND, BEYOND, 0, 1, 2], [0, 1, 2, 3, BEYOND]]
 
 
 def test_batches_cover_the_table_once_in_a_seeded_order(specimens):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -13,10 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from hypertax.data.images import Photographs
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
-from hypertax.tokens import BASES
+from hypertax.tokens import BEYOND, BarcodeCodes, base_codes
 
 MASKED_BASES = 0.1
-"""In training, up to twice this share of a read's bases (a share drawn per read) is hidden as an unknown letter."""
+"""In training, up to twice this share of a read's codes (a share drawn per read) is hidden as unknown."""
+SHIFT = 30
+"""In training, a read begins up to this many bases earlier or later: real reads are not aligned."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -70,26 +74,28 @@ class Names:
         self.full_text = np.array(ids, dtype=np.int64)[inverse.reshape(-1)] if len(unique) else np.zeros(0, dtype=np.int64)
         self.texts = list(texts)
 
+    def take(self, rows: np.ndarray) -> Names:
+        """The lineages of some rows, against the whole table's taxa and texts."""
+        taken = copy.copy(self)
+        taken.lineage, taken.full_text = self.lineage[rows], self.full_text[rows]
+        return taken
+
 
 class Specimens(Dataset):
     """A specimen table as tensors.
 
-    table: the specimens. dna: (N, L) integers of `hypertax.tokens`, or None. image_size: side in pixels, 0 without images.
-    augment: random views of the images (`hypertax.data.images`), and `unknown` in place of random codes of the barcodes, so that a read
-    is not known by a few of its bases [O].
+    table: the specimens. codes: how barcodes are read, None without them. image_size: side in pixels, 0 without images.
+    augment: random views of the images (`hypertax.data.images`) and of the barcodes: begun up to `SHIFT` bases earlier or later, so that
+    an unaligned read is not known by where it begins, and with some codes hidden, so that it is not known by a few of its bases [O].
     """
 
-    def __init__(
-        self, table: pd.DataFrame, names: Names, dna: np.ndarray | None, image_size: int, augment: bool = False, unknown: int = len(BASES)
-    ) -> None:
+    def __init__(self, table: pd.DataFrame, names: Names, codes: BarcodeCodes | None, image_size: int, augment: bool = False) -> None:
         self.table = table
         self.lineage = torch.from_numpy(names.lineage)
         self.full_text = torch.from_numpy(names.full_text)
-        self.augment, self.unknown = augment, unknown
-        self.dna = None if dna is None else torch.from_numpy(dna)
-        self.has_dna = torch.zeros(len(table), dtype=torch.bool)
-        if dna is not None:
-            self.has_dna = torch.tensor(table["barcode"].notna().tolist(), dtype=torch.bool)
+        self.augment, self.codes = augment, codes
+        self.bases = None if codes is None else torch.from_numpy(base_codes(table["barcode"]))
+        self.has_dna = torch.tensor([codes is not None and isinstance(read, str) for read in table["barcode"]], dtype=torch.bool)
         paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else [None] * len(table)
         self.has_image = torch.tensor([path is not None for path in paths], dtype=torch.bool)
         self.photographs = Photographs(paths, image_size) if self.has_image.any() else None
@@ -98,12 +104,13 @@ class Specimens(Dataset):
         return len(self.table)
 
     def _barcodes(self, rows: Tensor) -> Tensor:
-        dna = self.dna[rows]
+        bases = self.bases[rows]
         if not self.augment:
-            return dna
-        hidden = torch.rand(dna.shape) < 2 * MASKED_BASES * torch.rand(len(dna), 1)
-        # What is beyond the read stays so.
-        return torch.where(hidden & (dna >= 0), torch.full_like(dna, self.unknown), dna)
+            return self.codes(bases)
+        codes = self.codes(shifted(bases, torch.randint(-SHIFT, SHIFT + 1, (len(bases),))))
+        hidden = torch.rand(codes.shape) < 2 * MASKED_BASES * torch.rand(len(codes), 1)
+        # What is beyond the read stays so; of bases, the encoder sees neither.
+        return torch.where(hidden & (codes >= 0), torch.full_like(codes, self.codes.unknown), codes)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.as_tensor(indices)
@@ -111,7 +118,7 @@ class Specimens(Dataset):
             index=rows,
             image=None if self.photographs is None else self.photographs.view(rows, augment=self.augment),
             has_image=self.has_image[rows],
-            dna=None if self.dna is None else self._barcodes(rows),
+            dna=None if self.bases is None else self._barcodes(rows),
             has_dna=self.has_dna[rows],
             lineage=self.lineage[rows],
             full_text=self.full_text[rows],
@@ -119,6 +126,13 @@ class Specimens(Dataset):
 
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
+
+
+def shifted(bases: Tensor, by: Tensor) -> Tensor:
+    """Reads (N, L) begun `by` (N,) bases later, or earlier where it is negative: what leaves is lost, what is not there is `BEYOND`."""
+    place = torch.arange(bases.shape[1]) + by[:, None]
+    inside = (place >= 0) & (place < bases.shape[1])
+    return torch.where(inside, bases.gather(1, place.clamp(0, bases.shape[1] - 1)), torch.full_like(bases, BEYOND))
 
 
 def loader(specimens: Specimens, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hypertax.taxonomy import RANKS
-from hypertax.tokens import BASES, base_codes
+from hypertax.tokens import BASES, BEYOND, base_codes
 
 MIN_OVERLAP = 200
 """Bases that two reads must share for a distance to be counted."""
@@ -40,7 +40,7 @@ def p_distance(first: pd.Series, second: pd.Series, max_shift: int = 300) -> np.
 
 
 def _onehot(barcodes: pd.Series) -> np.ndarray:
-    return np.moveaxis(np.eye(len(BASES) + 1, dtype=np.float32)[base_codes(barcodes)][..., : len(BASES)], 2, 1)
+    return np.moveaxis(np.eye(BEYOND + 1, dtype=np.float32)[base_codes(barcodes)][..., : len(BASES)], 2, 1)
 
 
 def distances_by_relation(specimens: pd.DataFrame, pairs: int = 300, seed: int = 0) -> pd.DataFrame:

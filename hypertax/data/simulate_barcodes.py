@@ -10,11 +10,13 @@ from hypertax.data.simulate_tree import Node
 LENGTH = 658
 """Bases between the primers of the barcode region."""
 SUBSTITUTION_RATE = 0.0125
-"""DNA difficulty, 1 of 2: substitutions per site and million years, mean over sites. More makes species easier to tell apart, and
+"""DNA difficulty, 1 of 3: substitutions per site and million years, mean over sites. More makes species easier to tell apart, and
 orders harder, as third positions saturate."""
-COALESCENCE_TIME = 0.3
-"""DNA difficulty, 2 of 2: mean age in million years of the common ancestor of two specimens of a species. Its ratio to the age of
+COALESCENCE_TIME = 0.45
+"""DNA difficulty, 2 of 3: mean age in million years of the common ancestor of two specimens of a species. Its ratio to the age of
 the splits between species decides how much of the variation within a genus lies within its species."""
+RAGGED = 0.35
+"""DNA difficulty, 3 of 3: how often a read lacks up to 60 bases at its start, and up to 160 at its end, as reads of laboratories do."""
 
 _FRAME = 2
 """The first base of the barcode is the third of its codon."""
@@ -34,7 +36,7 @@ def barcodes(tree: Node, species: np.ndarray, *, seed: int) -> list[str]:
         species: for each specimen the index of its species among `tree.leaves()`.
 
     Returns:
-        Strings of A, C, G, T and some N; most 658 bases long, some cut short at an end.
+        Strings of A, C, G, T and some N; 658 bases long or cut short at one end or both.
     """
     rng = np.random.default_rng([seed, 1])
     sequences = _sequences(tree, species, rng)
@@ -114,8 +116,8 @@ def _as_read(sequence: np.ndarray, rng: np.random.Generator) -> str:
     if rng.random() < 0.12:
         letters = letters.copy()
         letters[rng.integers(0, LENGTH, rng.integers(1, 7))] = "N"
-    start = int(rng.integers(1, 45)) if rng.random() < 0.12 else 0
-    end = LENGTH - (int(rng.integers(1, 90)) if rng.random() < 0.18 else 0)
+    start = int(rng.integers(1, 60)) if rng.random() < RAGGED else 0
+    end = LENGTH - (int(rng.integers(1, 160)) if rng.random() < RAGGED else 0)
     return "".join(letters[start:end])
 
 

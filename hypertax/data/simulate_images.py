@@ -51,7 +51,7 @@ def photograph(species_traits: np.ndarray, seed: tuple[int, ...]) -> bytes:
 def _view(rng: np.random.Generator) -> np.ndarray:
     """(3, 3) rotation from the body's axes to the picture's (x right, y down, z to the camera): any angle, most often from above
     or from the side, seldom from below."""
-    roll = rng.choice([0.0, np.pi / 2, -np.pi / 2, np.pi], p=[0.7, 0.14, 0.14, 0.02]) + rng.normal(0, 0.2)
+    roll = rng.choice([0.0, np.pi / 2, -np.pi / 2, np.pi], p=[0.9, 0.045, 0.045, 0.01]) + rng.normal(0, 0.2)
     pitch, yaw = rng.normal(0, 0.16), rng.uniform(0, 2 * np.pi)
     about_x = np.array([[1, 0, 0], [0, np.cos(roll), -np.sin(roll)], [0, np.sin(roll), np.cos(roll)]])
     about_y = np.array([[np.cos(pitch), 0, np.sin(pitch)], [0, 1, 0], [-np.sin(pitch), 0, np.cos(pitch)]])

@@ -13,7 +13,7 @@ TRAIT_RATE = 1.8
 More makes families, genera and species easier to tell apart."""
 SPECIES_RATE = 2.6
 """Image difficulty, 2 of 3: factor on the rate within genera. More makes congeners easier to tell apart, families and genera not."""
-WITHIN_SPECIES = 0.05
+WITHIN_SPECIES = 0.02
 """Image difficulty, 3 of 3: standard deviation (logit scale) between specimens of one species. More makes species harder."""
 
 # Lowest and highest value, and relative rate of evolution: body plans change slowly, colours and patterns fast. Lengths are in

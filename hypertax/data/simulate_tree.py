@@ -11,7 +11,7 @@ import numpy as np
 
 from hypertax.taxonomy import RANKS
 
-CROWN_AGES = {"order": (45.0, 75.0), "family": (18.0, 40.0), "genus": (5.0, 17.0)}
+CROWN_AGES = {"order": (45.0, 75.0), "family": (18.0, 40.0), "genus": (4.0, 17.0)}
 """Million years, youngest and oldest crown of a taxon of each rank. The ranges do not overlap, so that ages grow with rank."""
 ROOT_AGES = (78.0, 100.0)
 """Million years, the splits between orders; the last one is the root of the tree."""
