@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 from hypertax.data import data_set_name
+from hypertax.dependencies import modules as files_of, sources
 from hypertax.experiments import load_rows
 from hypertax.files import ROOT, resolve
-from hypertax.pipeline import modules as files_of, sources
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))

@@ -15,15 +15,13 @@ import pandas as pd
 import yaml
 
 from hypertax.config import RunConfig
+from hypertax.dependencies import modules
 from hypertax.embeddings import Embeddings
 from hypertax.files import ROOT, resolve, write_text
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "geoopt", "accelerate", "numpy", "pandas")
-# What only draws, tabulates, schedules or makes data cannot change the result of a run on given data.
-_WITHOUT_EFFECT = (
-    *("figure", "disk", "method_drawing", "tables", "pipeline", "experiments", "bench", "study"),
-    *("distances", "simulate", "bioscan", "table", "check", "runs"),
-)
+# The data are told apart by their own fingerprint, however they were made and read; `runs` only files the result.
+_WITHOUT_EFFECT = ("bioscan", "check", "simulate", "table", "runs", "dependencies")
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,9 @@ def finished(folder: Path) -> Run | None:
 
 
 def code_fingerprint() -> str:
-    """Hash of the library's code that can change a result."""
+    """Hash of the code that can change a result: what training imports."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "hypertax").rglob("*.py")):
+    for path in modules("hypertax.train"):
         if not path.name.startswith(_WITHOUT_EFFECT):
             digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

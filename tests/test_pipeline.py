@@ -12,9 +12,10 @@ import nbformat
 import pytest
 
 from hypertax.config import RunConfig
+from hypertax.dependencies import sources
 from hypertax.experiments import EXPERIMENTS, Row, load_groups, load_rows
 from hypertax.files import ROOT
-from hypertax.pipeline import NotebookError, main, paper, run, sources
+from hypertax.pipeline import NotebookError, main, paper, run
 
 PARAMETERS = 'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment = None\nseeds = 1\ncurvature = 1.0'
 CODE = {
