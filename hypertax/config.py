@@ -25,6 +25,8 @@ class RunConfig:
     """Seed of the simulated data set, and of the split of a table that has none."""
     max_specimens: int = 0
     """Training specimens to use, 0 for all."""
+    views: str = "image+dna"
+    """What of a specimen is embedded beside its names: `image+dna` (whatever the data have of the two), `image` or `dna`."""
 
     # Objective
     space: str = "lorentz"
@@ -33,6 +35,9 @@ class RunConfig:
     """Initial c of the hyperboloid of curvature -c [C]."""
     learn_curvature: bool = True
     """Learn log c, clamped to [c0/10, 10 c0] [C]; otherwise c stays where it is."""
+    scale_with_curvature: bool = False
+    """Divide the initial scales by sqrt(c), so that sqrt(c) x, and with it every angle, begins as at c = 1: otherwise a sweep of c is mostly
+    one of the initial radius [O]."""
     contrastive_weight: float = 1.0
     """Weight of the contrastive loss; 0 leaves it out ("SEL alone")."""
     entailment: str = "stacked"
@@ -123,7 +128,7 @@ class RunConfig:
             if not right_type or not math.isfinite(value) or not low <= value <= high:
                 limit = f"{kind} from {low:g} to {high:g}" if high < math.inf else f"{kind} of at least {low:g}"
                 raise ValueError(_sentence(name, value, limit))
-        for name in ("learn_curvature", "full_text", "entailment_negatives"):
+        for name in ("learn_curvature", "scale_with_curvature", "full_text", "entailment_negatives"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(_sentence(name, getattr(self, name), "True or False"))
         for name in ("dataset", "image_encoder", "dna_encoder", "text_encoder"):
@@ -140,7 +145,8 @@ class RunConfig:
         terms = ["cl"] if self.contrastive_weight else []
         terms += {"none": [], "pair": ["el"], "stacked": ["sel"]}[self.entailment]
         name = "-".join(["euclidean" if self.space == "euclidean" else "hyperbolic", *terms])
-        return name if self.full_text or not self.contrastive_weight else f"{name}-notext"
+        name += "" if self.full_text or not self.contrastive_weight else "-notext"
+        return name if self.views == "image+dna" else f"{name}-{self.views}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as written to a run's `config.yaml`."""
@@ -148,6 +154,7 @@ class RunConfig:
 
 
 _CHOICES = {
+    "views": ("image+dna", "image", "dna"),
     "space": SPACES,
     "entailment": ENTAILMENTS,
     "entailment_text": ("rank", "cumulative"),
@@ -182,6 +189,7 @@ _RANGES = {
 _EUCLIDEAN = {
     "curvature": 1.0,
     "learn_curvature": False,
+    "scale_with_curvature": False,
     "entailment_weight": 1.0,
     "entailment_text": "rank",
     "entailment_negatives": True,

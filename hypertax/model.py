@@ -49,7 +49,9 @@ class HypertaxModel(nn.Module):
         if config.space == "euclidean":
             self.space = EuclideanSpace(self.modalities, config.embed_dim)
         else:
-            self.space = LorentzSpace(self.modalities, config.embed_dim, config.curvature, config.learn_curvature)
+            self.space = LorentzSpace(
+                self.modalities, config.embed_dim, config.curvature, config.learn_curvature, config.scale_with_curvature
+            )
         self.log_logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     @property
@@ -137,8 +139,14 @@ def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, traini
     """A new model for a table: the modalities it has, a tokenizer of its training specimens' names, weights from `config.seed`.
 
     training: (N,) bool, the specimens whose names may be used.
+
+    Raises:
+        ValueError: the data have nothing of what `config.views` asks for.
     """
-    modalities = [m for m, column in (("image", "image"), ("dna", "barcode")) if specimens[column].notna().any()]
+    wanted = config.views.split("+")
+    modalities = [m for m, column in (("image", "image"), ("dna", "barcode")) if m in wanted and specimens[column].notna().any()]
+    if not modalities:
+        raise ValueError(f"views is {config.views!r}, which no specimen of {config.dataset} has.")
     if len(names.taxa):
         modalities.append("text")
     if config.text_encoder == "transformer":

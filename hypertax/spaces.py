@@ -54,16 +54,24 @@ class LorentzSpace(nn.Module):
     """The hyperboloid of curvature -c; similarity is minus the geodesic distance.
 
     `log_curvature` is a parameter (learned or held) and each modality has a learnable scale exp(alpha), initially 1/sqrt(D), by which
-    its projection is multiplied before the lift [C].
+    its projection is multiplied before the lift [C]; `scale_with_curvature`: 1/sqrt(c D), so that sqrt(c) x begins as at c = 1.
     """
 
     name = "lorentz"
 
-    def __init__(self, modalities: tuple[str, ...], dim: int, curvature: float = 1.0, learn_curvature: bool = True) -> None:
+    def __init__(
+        self,
+        modalities: tuple[str, ...],
+        dim: int,
+        curvature: float = 1.0,
+        learn_curvature: bool = True,
+        scale_with_curvature: bool = False,
+    ) -> None:
         super().__init__()
         self.initial_curvature = curvature
         self.log_curvature = nn.Parameter(torch.tensor(math.log(curvature)), requires_grad=learn_curvature)
-        self.log_scale = nn.ParameterDict({m: nn.Parameter(torch.tensor(-0.5 * math.log(dim))) for m in modalities})
+        scale = -0.5 * math.log(dim * (curvature if scale_with_curvature else 1.0))
+        self.log_scale = nn.ParameterDict({m: nn.Parameter(torch.tensor(min(scale, 0.0))) for m in modalities})
 
     @property
     def curvature(self) -> Tensor:

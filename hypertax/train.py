@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -178,6 +180,7 @@ class _Training:
             threads=torch.get_num_threads(),
             seconds=round(time.perf_counter() - self.started, 1),
             parameters=sum(p.numel() for p in model.parameters()),
+            peak_memory_mib=_peak_memory(self.device),
             data_fingerprint=self.data,
         )
         for leftover in ("checkpoint.pt", "best.safetensors"):
@@ -242,3 +245,11 @@ def _space_numbers(model: HypertaxModel) -> dict[str, float]:
         return {}
     scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
     return {"curvature": model.space.curvature.item()} | scales
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Most memory of this process so far, MiB: of the GPU where there is one, resident otherwise."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes, Linux KiB

@@ -6,9 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
+from hypertax import lorentz as L
 from hypertax.config import RunConfig
 from hypertax.data.batches import Names, Specimens, loader, shifted
 from hypertax.model import HypertaxModel, embed
+from hypertax.spaces import LorentzSpace
 from hypertax.tokens import BEYOND, BarcodeCodes, base_codes
 from hypertax.train import TrainingDiverged, _Training, train, unaligned
 
@@ -224,3 +226,21 @@ def test_names_are_unique_and_lineages_point_to_them(specimens):
     complete = specimens["species"].notna()
     first = specimens[complete].iloc[0]
     assert names.texts[names.full_text[complete.to_numpy()][0]] == " ".join(first[["order", "family", "genus", "species"]])
+
+
+def test_scales_may_begin_so_that_angles_do_not_depend_on_the_curvature():
+    v = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    flat, curved = LorentzSpace(("dna",), 8, 1.0), LorentzSpace(("dna",), 8, 4.0, scale_with_curvature=True)
+    x, y = (space.lift(space.tangent(v, "dna")) for space in (flat, curved))
+    assert torch.allclose(2 * y, x, atol=1e-6), "sqrt(c) x is the same"
+    assert torch.allclose(L.half_aperture(y, curved.curvature), L.half_aperture(x, flat.curvature), atol=1e-6)
+    other = LorentzSpace(("dna",), 8, 4.0)
+    assert not torch.allclose(2 * other.lift(other.tangent(v, "dna")), x, atol=1e-2)
+
+
+def test_a_view_can_be_left_out(specimens, tmp_path):
+    run = train(config(views="image"), specimens, output=tmp_path, progress=False)
+    assert run.embeddings().modalities == ["image"] and "-image-seed0-" in run.name
+    assert run.environment["peak_memory_mib"] > 100
+    with pytest.raises(ValueError, match="views is 'dna', which no specimen"):
+        train(config(views="dna"), specimens.assign(barcode=pd.Series(pd.NA, index=specimens.index, dtype="str")), output=tmp_path, progress=False)
