@@ -22,11 +22,11 @@ help: ## this list
 
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)
 
-paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core CORES=(notebooks at a time)
+paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...] CORES=(notebooks at a time)
 	@$(RUN) hypertax.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)"
 
-sweeps: GROUP = curvature
-sweeps: paper ## the same for another group of experiments.yaml: GROUP=curvature
+sweeps: GROUP = modalities,curvature,width,losses
+sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses
 
 test: $(STAMP) ## unit tests, and the notebooks compared with their committed output
 	@$(RUN) pytest --nbval

@@ -1,4 +1,4 @@
-# The paper's pipeline: data, every row of a group of experiments.yaml for every seed, evaluation, figures.
+# The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures of each group.
 # `make paper` runs it; on a cluster, `snakemake --executor ...` runs the same file.
 #
 # A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
@@ -18,9 +18,9 @@ from hypertax.files import ROOT, resolve
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
 SEEDS = int(config.get("seeds", 3))
-GROUP = str(config.get("group", "core"))
+GROUPS = {group: load_rows(group) for group in str(config.get("group", "core")).split(",")}
 
-ROWS = {row.name: row for row in load_rows(GROUP) if row.notebook}
+ROWS = {row.name: row for rows in GROUPS.values() for row in rows if row.notebook}
 NAME = data_set_name(DATASET)
 STAMPS = f"runs/.stamps/{NAME}"
 EXECUTED = f"runs/executed/{NAME}"
@@ -48,6 +48,14 @@ def parameters(**values):
 wildcard_constraints:
     row="|".join(map(re.escape, ROWS)) or "none",
     seed=r"\d+",
+    group="|".join(map(re.escape, GROUPS)),
+
+
+rule all:
+    default_target: True
+    input:
+        f"{STAMPS}/data.done",
+        expand(f"{STAMPS}/figures-{{group}}.done", group=GROUPS),
 
 
 rule specimens:
@@ -95,17 +103,20 @@ rule train:
         COMMAND
 
 
+# A group is evaluated again where one of its rows changed, its label included: the rows are a parameter, not the whole file an input.
 rule evaluate:
     input:
         needs("04_evaluate"),
-        "experiments.yaml",
-        expand(rules.train.output, row=ROWS, seed=range(SEEDS)),
+        lambda wildcards: expand(
+            rules.train.output, row=[row.name for row in GROUPS[wildcards.group] if row.notebook], seed=range(SEEDS)
+        ),
     output:
-        f"{STAMPS}/evaluate-{GROUP}.done",
+        f"{STAMPS}/evaluate-{{group}}.done",
     log:
-        f"{EXECUTED}/evaluate-{GROUP}.log",
+        f"{EXECUTED}/evaluate-{{group}}.log",
     params:
-        given=parameters(dataset=DATASET, preset=PRESET, experiment=GROUP, seeds=SEEDS, publish=True),
+        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="04_evaluate",
     threads: workflow.cores
     shell:
@@ -115,16 +126,15 @@ rule evaluate:
 rule figures:
     input:
         needs("05_figures"),
-        rules.data.output,
         rules.evaluate.output,
     output:
-        f"{STAMPS}/figures-{GROUP}.done",
+        f"{STAMPS}/figures-{{group}}.done",
     log:
-        f"{EXECUTED}/figures-{GROUP}.log",
+        f"{EXECUTED}/figures-{{group}}.log",
     params:
-        given=parameters(dataset=DATASET, preset=PRESET, experiment=GROUP, seeds=SEEDS, publish=True),
+        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="05_figures",
     threads: workflow.cores
-    default_target: True
     shell:
         COMMAND

@@ -163,7 +163,8 @@ def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> 
 
 
 def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, group: str = "core", cores: int = 0) -> int:
-    """Run the whole pipeline: data, the rows of a group of `experiments.yaml` for each seed, evaluation, figures.
+    """Run the whole pipeline: data, the rows of a group of `experiments.yaml` (or of several, with commas between) for each seed,
+    evaluation, figures.
 
     What is finished and unchanged is not done again. `cores` notebooks run at a time, 0 for what the machine has room for.
 
@@ -179,7 +180,7 @@ def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, g
         raise ValueError(f"SEEDS must be at least 1, the number of times each row is trained, not {seeds}.")
     if dataset not in ("simulated", "bioscan-1m") and not resolve(dataset).exists():
         raise ValueError(f"DATASET must be simulated, bioscan-1m or the path of a table of specimens; there is no {dataset!r}.")
-    rows = load_rows(group)
+    rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
     from hypertax.data import data_set_name
 
     name = data_set_name(dataset)

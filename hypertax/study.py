@@ -59,6 +59,24 @@ def score(study: list[StudyRun], stage: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def sweep(rows: list[Row]) -> tuple[str | None, dict[str, tuple[str, float]]]:
+    """What a group of rows sweeps: the parameter that takes most values in it, of the width and the curvature, if it takes three or more.
+
+    Returns the parameter's name, and for each row's label the line it belongs to and its value; (None, {}) where nothing is swept.
+    """
+    configs = {row.label: row.config() for row in rows if row.notebook}
+    curved = {label: config for label, config in configs.items() if config.space == "lorentz"}
+    values = {"embed_dim": {c.embed_dim for c in configs.values()}, "curvature": {c.curvature for c in curved.values()}}
+    parameter = max(values, key=lambda name: len(values[name]))
+    if len(values[parameter]) < 3:
+        return None, {}
+    if parameter == "embed_dim":
+        return parameter, {label: (label.split(",")[0], config.embed_dim) for label, config in configs.items()}
+    lines = {label: "c learned" if config.learn_curvature else "c held" for label, config in curved.items()}
+    scaled = {label: ", scaled" if config.scale_with_curvature else "" for label, config in curved.items()}
+    return parameter, {label: (lines[label] + scaled[label], config.curvature) for label, config in curved.items()}
+
+
 def result_folders(
     dataset: str, notebook: str, *, experiment: str = "core", publish: bool = False, output: str | None = None
 ) -> tuple[Path, Path]:

@@ -16,6 +16,7 @@ from hypertax.dependencies import sources
 from hypertax.experiments import EXPERIMENTS, Row, load_groups, load_rows
 from hypertax.files import ROOT
 from hypertax.pipeline import NotebookError, main, paper, run
+from hypertax.study import sweep
 
 PARAMETERS = 'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment = None\nseeds = 1\ncurvature = 1.0'
 CODE = {
@@ -83,10 +84,24 @@ def test_a_row_makes_the_configuration_of_its_notebook():
     assert Row("y", "Y", "02_train_euclidean").config() == RunConfig.create(space="euclidean", entailment="none")
 
 
-def test_curvature_rows_hold_the_curvature():
-    configs = [row.config() for row in load_rows("curvature") if row.name != "euclidean-cl"]
-    assert [config.curvature for config in configs] == [0.1, 1.0, 4.0, 10.0]
-    assert not any(config.learn_curvature for config in configs)
+def test_the_curvature_is_held_and_learned_from_the_same_values_with_and_without_scaling():
+    configs = {row.name: row.config() for row in load_rows("curvature") if row.name != "euclidean-cl"}
+    held = [config for config in configs.values() if not config.learn_curvature]
+    learned = [config for config in configs.values() if config.learn_curvature]
+    assert {c.curvature for c in held if not c.scale_with_curvature} == {0.1, 1.0, 4.0, 10.0}
+    assert {c.curvature for c in held if c.scale_with_curvature} == {0.1, 4.0, 10.0}, "at c = 1 the two are the same"
+    assert {c.curvature for c in learned} == {0.1, 1.0, 4.0, 10.0}
+
+
+def test_what_a_group_sweeps_is_read_from_its_rows():
+    parameter, swept = sweep(load_rows("width"))
+    assert parameter == "embed_dim"
+    assert swept["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8) and swept["Euclidean CL"] == ("Euclidean CL", 128)
+    assert {value for _, value in swept.values()} == {8, 16, 32, 64, 128, 256}
+    parameter, swept = sweep(load_rows("curvature"))
+    assert parameter == "curvature" and "Euclidean CL" not in swept
+    assert swept["CL + SEL, c = 4, scaled"] == ("c held, scaled", 4.0) and swept["Hyperbolic CL + SEL"] == ("c learned", 1.0)
+    assert sweep(load_rows("core")) == (None, {})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +132,7 @@ def test_what_is_wrong_with_the_rows_is_said_in_one_sentence(tmp_path, text, mes
 
 
 def test_an_unknown_group_is_answered_with_the_groups():
-    with pytest.raises(ValueError, match=r"\(core, notebooks, curvature\), not 'cores'"):
+    with pytest.raises(ValueError, match=r"\(core, notebooks, modalities, curvature, width, losses\), not 'cores'"):
         load_rows("cores", EXPERIMENTS)
 
 
