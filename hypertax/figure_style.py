@@ -94,15 +94,26 @@ def finish(fig: Figure) -> Figure:
     return fig
 
 
-def save_figure(fig: Figure, name: str, folder: str | os.PathLike) -> list[Path]:
-    """Write `name`.pdf and `name`.png (200 dots per inch) into `folder`, without dates or versions; returns both paths."""
+def save_figure(fig: Figure, name: str, folder: str | os.PathLike, *, runs: Iterable[str] = ()) -> list[Path]:
+    """Write `name`.pdf and `name`.png (200 dots per inch) into `folder`, without dates or versions; returns both paths.
+
+    runs: names of the runs whose numbers it shows; they go into both files' metadata and into the folder's `runs_of_figures.csv`.
+    """
+    names = " ".join(dict.fromkeys(runs))
+    pdf = {"CreationDate": None, "Producer": None, "Creator": None} | ({"Keywords": names} if names else {})
+    png = {"Software": None} | ({"Runs": names} if names else {})
     written = []
     with style():
-        for ending, metadata in (("pdf", {"CreationDate": None, "Producer": None, "Creator": None}), ("png", {"Software": None})):
+        for ending, metadata in (("pdf", pdf), ("png", png)):
             path = Path(folder) / f"{name}.{ending}"
             with atomic_path(path) as temporary:
                 fig.savefig(temporary, dpi=200, metadata=metadata)
             written.append(path)
+    if names:
+        index = Path(folder) / "runs_of_figures.csv"
+        listed = pd.read_csv(index, index_col="figure")["runs"].to_dict() if index.is_file() else {}
+        with atomic_path(index) as temporary:
+            pd.Series(listed | {name: names}, name="runs").rename_axis("figure").sort_index().to_csv(temporary)
     return written
 
 

@@ -59,6 +59,27 @@ def score(study: list[StudyRun], stage: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def run_names(*members: StudyRun) -> list[str]:
+    """Names of the runs, as tables and figures give them."""
+    return [member.run.name for member in members]
+
+
+def run_records(study: list[StudyRun]) -> pd.DataFrame:
+    """What each run was: one row per run with its method, seed, commit, device, seconds, versions, and its configuration.
+
+    With the names that every number and figure gives, this leads from a number to the code that made it.
+    """
+    records = []
+    for member in study:
+        environment = member.run.environment
+        facts = ("commit", "device", "threads", "seconds", "peak_memory_mib", "parameters", "python", "system")
+        about = {name: environment.get(name) for name in facts}
+        versions = {f"{package} version": version for package, version in environment["versions"].items()}
+        configuration = {name: value for name, value in member.run.config.to_dict().items() if name not in ("seed", "threads", "device")}
+        records.append({"run": member.run.name, "method": member.row.label, "seed": member.seed} | about | versions | configuration)
+    return pd.DataFrame(records)
+
+
 def sweep(rows: list[Row]) -> tuple[str | None, dict[str, tuple[str, float]]]:
     """What a group of rows sweeps: the parameter that takes most values in it, of the width and the curvature, if it takes three or more.
 

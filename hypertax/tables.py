@@ -34,7 +34,8 @@ _SHOWN = {
 class Table:
     """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
 
-    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds).
+    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds); where it comes from
+    runs, `runs` names those of each number.
     rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
     compare: best means are marked among the cells that agree in these columns; none are where empty.
     percent: means are shares, shown in % to one decimal; otherwise numbers are shown to three digits, those of `whole` as integers.
@@ -171,8 +172,9 @@ def _summarise(scores: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]
         method, seed = twice.iloc[0][["method", "seed"]]
         runs = ", ".join(dict.fromkeys(twice.loc[(twice["method"] == method) & (twice["seed"] == seed), "run"].astype(str)))
         raise ValueError(f"Method {method!r} has several values for seed {seed} (runs: {runs}); give differing runs different labels.")
-    tidy = scores.groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    tidy = tidy.rename(columns={"std": "sd", "count": "n"})
+    of_cell = scores.groupby(keys, sort=False)
+    tidy = of_cell["value"].agg(["mean", "std", "count"]).rename(columns={"std": "sd", "count": "n"})
+    tidy = tidy.assign(runs=of_cell["run"].agg(lambda runs: " ".join(runs.astype(str)))).reset_index()
     tidy = tidy.iloc[np.lexsort([_codes(tidy, key) for key in reversed(keys)])].reset_index(drop=True)
     seeds = scores.groupby("method")["seed"].nunique()
     return Table(
@@ -320,6 +322,8 @@ def write_table(
     numbers = table.tidy
     if numbers["n"].isna().all():
         numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
+    if table.runs and "runs" not in numbers:
+        numbers = numbers.assign(runs=" ".join(table.runs))
     numbers = numbers.assign(source=table.source, dataset=table.dataset)
     paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
     with atomic_path(paths[0]) as temporary:

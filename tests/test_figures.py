@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import hypertax.lorentz as L
 from hypertax import disk, figures, method_drawing
 from hypertax.embeddings import Embeddings
-from hypertax.figure_style import PALETTE, SMALL
+from hypertax.figure_style import PALETTE, SMALL, new_figure, save_figure
 from hypertax.figures_spaces import share_in_cone
 from hypertax.figures_tree import tree_from_labels, tree_from_newick
 from hypertax.taxonomy import RANKS, taxa
@@ -282,3 +282,13 @@ def test_wrong_inputs_are_answered_with_one_sentence(specimens):
         figures.geometry_curves({"Euclidean CL": history(False)})
     with pytest.raises(ValueError, match="neither photographs nor barcodes"):
         figures.specimen_gallery(specimens.assign(image=None, barcode=None))
+
+
+def test_a_figure_names_its_runs(tmp_path):
+    for name, runs in (("b", ["r1", "r2", "r1"]), ("a", ["r3"]), ("b", ["r4"]), ("plain", ())):
+        fig = new_figure(2, 2)
+        save_figure(fig, name, tmp_path, runs=runs)
+    assert (tmp_path / "runs_of_figures.csv").read_text() == "figure,runs\na,r3\nb,r4\n"
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.text["Runs"] == "r3"
+    assert b"r3" in (tmp_path / "a.pdf").read_bytes()

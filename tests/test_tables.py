@@ -205,8 +205,8 @@ def test_written_files(tmp_path):
     assert sorted(p.name for p in (tmp_path / "simulated").iterdir()) == sorted(p.name for p in paths)
     csv, markdown, tex = (p.read_text(encoding="utf-8") for p in paths)
     assert csv.splitlines()[:2] == [
-        "method,rank,pairing,split,mean,sd,n,source,dataset",
-        "A,species,DNA to DNA,seen,0.5,0.353553,2,measured here,simulated",
+        "method,rank,pairing,split,mean,sd,n,runs,source,dataset",
+        "A,species,DNA to DNA,seen,0.5,0.353553,2,a-seed0 a-seed1,measured here,simulated",
     ]
     says = "Keys: all. Data set: simulated. Seeds: 2. Numbers measured here. Mean ± standard deviation over the seeds, in %. "
     says += "Bold: best; underlined: within one standard deviation of the best. Runs: a-seed0, a-seed1, b&c-seed0, b&c-seed1."
@@ -221,7 +221,7 @@ def test_written_files(tmp_path):
 def test_what_is_written_of_a_frame_and_of_published_numbers(tmp_path):
     frame = pd.DataFrame({"level": ["order"], "radius": [0.5]})
     csv, markdown, _ = write_table(frame, "geometry", tmp_path, caption="Geometry", dataset="bioscan-1m", seeds=1, runs=["r_1"])
-    assert csv.read_text() == "level,quantity,value,source,dataset\norder,radius,0.5,measured here,bioscan-1m\n"
+    assert csv.read_text() == "level,quantity,value,runs,source,dataset\norder,radius,0.5,r_1,measured here,bioscan-1m\n"
     assert markdown.read_text().endswith("Data set: bioscan-1m. Seeds: 1. Numbers measured here. Runs: r\\_1.\n")
     csv, _, _ = write_table(published_clibd_table(), "clibd", tmp_path, caption="CLIBD")
     read = pd.read_csv(csv)
@@ -243,3 +243,13 @@ def test_latex_compiles(tmp_path):
     done = subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "all.pdf").stat().st_size > 0
+
+
+def test_every_number_names_the_runs_that_gave_it(tmp_path):
+    made = full_scores()
+    write_table(main_table(made), "main", tmp_path, caption="x")
+    written = pd.read_csv(tmp_path / "main.csv").set_index(["method", "rank", "pairing", "split"])
+    chosen = made[(made["k"] == 1) & (made["average"] == "macro") & (made["protocol"] == "standard") & (made["ranking"] == "distance")]
+    for cell, part in chosen.groupby(["method", "rank", "pairing", "split"]):
+        assert written.loc[cell, "runs"].split() == part["run"].tolist()
+        assert written.loc[cell, "mean"] == pytest.approx(part["value"].mean(), rel=1e-5)
