@@ -230,6 +230,9 @@ def _report(name: str, code: int, reasons: list[Path], seconds: float) -> int:
     took = _duration(seconds)
     if code == 0:
         print(f"Done in {took}. Tables: tables/{name}/; figures: figures/{name}/; executed notebooks: {shown(EXECUTED / name)}/.")
+        from hypertax.reproduced import against_committed
+
+        print(against_committed(ROOT / "tables" / name) or "No tables of this data set are committed to compare with.")
         return 0
     print(f"Stopped after {took}. What is finished is kept: the same command goes on from there.{' Failed:' if reasons else ''}")
     for reason in reasons:
