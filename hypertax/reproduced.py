@@ -60,7 +60,7 @@ def against_committed(folder: Path) -> Comparison | None:
 def compare(committed: dict[Path, bytes]) -> Comparison:
     """Compare files on disk with other versions of their contents.
 
-    A mean over seeds may differ by the larger of the two versions' standard deviations over the seeds, and of half a point.
+    A mean over seeds may differ by the larger of the two versions' standard deviations over the seeds, or by half a point where they are smaller.
     """
     same, different, numbers, beyond = [], [], 0, []
     for path, other in committed.items():
@@ -73,7 +73,7 @@ def compare(committed: dict[Path, bytes]) -> Comparison:
             continue
         keys = [name for name in here.columns if name in there.columns and name not in ("mean", "sd", "n", "runs")]
         both = here.merge(there, on=keys, suffixes=("_here", "_committed"))
-        spread = both[["sd_here", "sd_committed"]].max(axis=1).clip(lower=0.005)
+        spread = both[["sd_here", "sd_committed"]].max(axis=1).fillna(0.0).clip(lower=0.005)
         numbers += len(both)
         over = (both["mean_here"] - both["mean_committed"]).abs() > spread
         renamed = both[over].rename(columns={"mean_here": "here", "mean_committed": "committed"}).assign(spread=spread[over])
