@@ -21,6 +21,7 @@ from hypertax.tables import (
     topk_table,
     write_table,
 )
+from hypertax.tables_document import write_document
 from hypertax.taxonomy import RANKS
 
 METHODS = {"Unaligned": 0.1, "Euclidean CL": 0.5, "Hyperbolic CL + SEL": 0.52}
@@ -239,10 +240,14 @@ def test_latex_escapes():
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
     write_table(main_table(full_scores()), "main", tmp_path, caption="A & B_c 100 %")
-    (tmp_path / "all.tex").write_text(r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{main}\end{document}")
-    done = subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, check=False, capture_output=True)
+    write_table(novel_table(full_scores()), "novel", tmp_path, caption="A < B ± C")
+    document = write_document(tmp_path)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", document.name]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "all.pdf").stat().st_size > 0
+    assert "(1 page," in done.stdout and "Overfull" not in done.stdout
+    with pytest.raises(ValueError, match="holds no .tex table"):
+        write_document(tmp_path / "nothing")
 
 
 def test_every_number_names_the_runs_that_gave_it(tmp_path):
