@@ -66,7 +66,8 @@ def write_explorer(
     page = fill_template(title, facts)
     size = len(page.encode())
     if size > LARGEST_PAGE:
-        raise ValueError(f"The explorer's page would have {size / 1e6:.1f} MB, more than {LARGEST_PAGE / 1e6:.0f}: show fewer specimens (sample).")
+        limit = f"{size / 1e6:.1f} MB, more than {LARGEST_PAGE / 1e6:.0f}"
+        raise ValueError(f"The explorer's page would have {limit}: show fewer specimens (`sample`).")
     write_text(path, page)
     return Path(path)
 
@@ -118,8 +119,7 @@ def _points(embeddings: Embeddings, specimens: pd.DataFrame, shown: np.ndarray, 
         "specimen": [-1 if text else number[name] for text, name in zip(taxon, own["id"], strict=True)],
     }
     # A specimen's species was learnt or not whatever split the specimen itself is in; without a species nothing is said.
-    species = [None if text or pd.isna(name) else int(("species", name) in trained) for text, name in zip(taxon, own["species"], strict=True)]
-    points["trained"] += species[taxon.sum() :]
+    points["trained"] += [None if pd.isna(name) else int(("species", name) in trained) for name in own["species"][~taxon]]
     if lorentz:
         points |= _cones(embeddings, shown, places, above, aperture)
     return {
@@ -142,7 +142,7 @@ def _parents(embeddings: Embeddings) -> np.ndarray:
 
 
 def _cones(embeddings: Embeddings, shown: np.ndarray, places: np.ndarray, above: np.ndarray, aperture: float) -> dict[str, list]:
-    """Per point, in degrees: the half-aperture of its cone and its exterior angle at its parent, in the full space; per taxon its cone's sides."""
+    """Per point its half-aperture and its exterior angle at its parent, in the full space (degrees); per taxon its cone's sides, drawn."""
     c = embeddings.curvature
 
     def full_space(rows: np.ndarray) -> torch.Tensor:
@@ -182,7 +182,7 @@ def _records(rows: pd.DataFrame, specimens: pd.DataFrame) -> tuple[dict[str, int
     """Every specimen of the rows once: id -> number, and the columns id, split, barcode and image (a JPEG data URI) in that order."""
     own = rows.drop_duplicates("id")
     details = specimens.drop_duplicates("sampleid").set_index("sampleid").reindex(own["id"])
-    paths, barcodes = (details[column] if column in details else pd.Series(None, own["id"], dtype=object) for column in ("image", "barcode"))
+    paths, barcodes = (details.get(column, [None] * len(own)) for column in ("image", "barcode"))
     record = {
         "id": own["id"].tolist(),
         "split": [None if pd.isna(split) else split for split in own["split"]],
