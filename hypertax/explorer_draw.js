@@ -186,8 +186,8 @@ class Painter {
 
   paintKind(kind, { colour, visible, strong }) {
     const { context, view, p } = this, taxon = kind <= KIND.species;
-    for (let i = 0; i < p.kind.length; i++) {
-      if (p.kind[i] !== kind || !visible(i)) continue;
+    const own = [...p.kind.keys()].filter((i) => p.kind[i] === kind && visible(i));
+    for (const i of [...own.filter((i) => colour(i) === GREY), ...own.filter((i) => colour(i) !== GREY)]) { // grey hides no class
       const [x, y] = view.toScreen(p.x[i], p.y[i]);
       if (x < -20 || y < -20 || x > view.width + 20 || y > view.height + 20) continue;
       context.globalAlpha = !strong(i) ? 0.18 : taxon || this.contrast.matches ? 1 : 0.6;
@@ -203,10 +203,11 @@ class Painter {
     context.globalAlpha = 1;
   }
 
-  // From the origin through the taxa to the point, over everything else.
+  // From the origin (which the plane has not) through the taxa to the point, over everything else.
   paintPath(path, { colour, visible }) {
     const { context, view, p } = this;
     path.forEach((i, k) => {
+      if (!k && !this.curved) return;
       const line = this.edge(k ? path[k - 1] : -1, i);
       for (const [width, style] of [[5, "#fff"], [2.4, INK]]) {
         context.beginPath();

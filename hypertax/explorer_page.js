@@ -135,7 +135,7 @@ function details(i) {
     ["cone", cone],
     ["in parent's cone", nesting(i)],
   ]));
-  const root = element("li", { className: "small" }, curved ? "root: the origin, radius 0" : "root: the origin");
+  const root = element("li", { className: "small" }, curved ? "root: the origin, radius 0" : "root: all of life, no point here");
   const steps = path.map((at, k) => {
     const step = element("li", {}, link(at, nameOf(at), at === i), element("span", { className: "small" }, ` ${KIND_NAMES[p.kind[at]]}, ${distance(at)}`));
     step.style.setProperty("--depth", k + 1);

@@ -154,6 +154,31 @@ def test_zoom_keeps_the_point_under_the_pointer_and_keys_work(reader, written):
     assert reader.state()["centre"] == [0, 0] and reader.errors() == []
 
 
+def test_a_tap_selects_and_two_fingers_zoom(reader, written):
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]
+        reader.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    reader.open(written)
+    box = reader.find("#picture").rect
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    right, down = reader.offset("Bptera", "order")
+    touch("touchStart", (x + right + 12, y + down))
+    touch("touchEnd")
+    reader.until(lambda: reader.state()["pinned"] == "Bptera")
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    touch("touchMove", (x - 80, y), (x + 80, y))
+    touch("touchEnd")
+    reader.until(lambda: reader.state()["zoom"] > 1.5)
+    assert reader.state()["zoom"] == pytest.approx(2, rel=0.05) and reader.state()["pinned"] == "Bptera"
+    np.testing.assert_allclose(reader.state()["centre"], 0, atol=0.05)
+    touch("touchStart", (x, y))
+    touch("touchMove", (x + 100, y))
+    touch("touchEnd")
+    reader.until(lambda: reader.state()["centre"][0] < -0.1)
+    assert reader.errors() == []
+
+
 def test_search_colours_layers_and_cones(reader, written):
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
