@@ -126,6 +126,8 @@ rule evaluate:
 rule figures:
     input:
         needs("05_figures"),
+        # Read as text, not imported
+        [str(path.relative_to(ROOT)) for path in sorted((ROOT / "hypertax").glob("explorer*.*")) if path.suffix != ".py"],
         rules.evaluate.output,
     output:
         f"{STAMPS}/figures-{{group}}.done",
