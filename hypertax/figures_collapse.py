@@ -80,7 +80,7 @@ def collapse_dynamics(histories: dict[str, pd.DataFrame], *, runs: tuple[str, st
         runs: labels of the two runs, left and right; default `most_collapsed(histories)`.
 
     Raises:
-        ValueError: a label is not among the histories, or there are not two hyperbolic runs.
+        ValueError: a label is not among the histories, or (without `runs`) fewer than two of them are hyperbolic runs'.
     """
     runs = most_collapsed(histories) if runs is None else runs
     if absent := [label for label in runs if label not in histories]:

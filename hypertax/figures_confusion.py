@@ -75,8 +75,7 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
 
     Args:
         predictions: columns `method`, `pairing`, `split` ("seen", "unseen"), `shared_rank` (species, genus, family, order, none) and
-        `share`
-            (0..1), as `shared_ranks` makes them; of several rows of one bar and rank (seeds) the mean is drawn.
+            `share` (0..1), as `shared_ranks` makes them; of several rows of one bar and rank (seeds) the mean is drawn.
 
     Raises:
         ValueError: the table is empty, or a bar's shares do not add to 1.

@@ -48,12 +48,12 @@ def _rows(scores: pd.DataFrame, **wanted) -> pd.DataFrame:
 
 def accuracy_by_rank(scores: pd.DataFrame, *, stage: str = "test", protocol: str = "standard", ranking: str = "distance",
                      k: int = 1, average: str = "macro", colours: dict[str, str] | None = None) -> Figure:  # fmt: skip
-    """Accuracy (%) at each rank, a row of panels per pairing, seen and unseen species beside one another.
+    """Accuracy (%) at each rank, a row of panels per pairing, seen and unseen species beside one another (one split alone: pairings).
 
-    scores: the long table of `metrics.evaluate`, with a column `method` where there are several. A mark per method, in the same order at
-    every
-    rank: mean over the seeds, with the standard deviation as a line and single seeds as faint dots. The "novel" protocol has unseen
-    queries alone. colours: method -> colour.
+    A mark per method, in the same order at every rank, is the mean over the seeds, with the standard deviation as a line and single seeds
+    as faint dots. The "novel" protocol has unseen queries alone.
+
+    scores: the long table of `metrics.evaluate`, with a column `method` where there are several. colours: method -> colour.
     """
     table = _rows(scores, stage=stage, protocol=protocol, ranking=ranking, k=k, average=average)
     splits = [split for split in ("seen", "unseen") if (table["split"] == split).any()]
@@ -65,11 +65,15 @@ def accuracy_by_rank(scores: pd.DataFrame, *, stage: str = "test", protocol: str
     slot = 0.8 / max(len(methods), 4)
     offsets = {method: slot * (i - (len(methods) - 1) / 2) for i, method in enumerate(methods)}
     with style():
-        legend_rows = -(-len(methods) // (4 if len(splits) == 2 else 2))
-        fig = new_figure(TEXT if len(splits) == 2 else COLUMN + 0.3, 1.75 * len(pairings) + 0.45 + 0.16 * legend_rows)
-        axes = fig.subplots(len(pairings), len(splits), squeeze=False, sharex=True, sharey=True)
-        for (row, column), ax in np.ndenumerate(axes):
-            panel = table[(table["pairing"] == pairings[row]) & (table["split"] == splits[column])]
+        # Seen and unseen stand side by side; where there is one split alone, the pairings do.
+        panels = [(p, split) for p in pairings for split in splits]
+        columns = len(splits) if len(splits) > 1 else len(pairings)
+        width = TEXT if columns > 1 else COLUMN + 0.3
+        legend_rows = -(-len(methods) // (4 if columns > 1 else 2))
+        fig = new_figure(width, 1.75 * (len(panels) // columns) + 0.45 + 0.16 * legend_rows)
+        axes = fig.subplots(len(panels) // columns, columns, squeeze=False, sharex=True, sharey=True)
+        for ax, (pairing, split) in zip(axes.flat, panels, strict=True):
+            panel = table[(table["pairing"] == pairing) & (table["split"] == split)]
             for i in range(0, len(ranks), 2):
                 ax.axvspan(i - 0.5, i + 0.5, color="#f4f4f4", linewidth=0, zorder=0)
             for i, method in enumerate(methods):
@@ -82,13 +86,13 @@ def accuracy_by_rank(scores: pd.DataFrame, *, stage: str = "test", protocol: str
                 if single["seed"].nunique() > 1 if "seed" in single else len(single) > len(ranks):
                     at = single["rank"].map({rank: place for rank, place in zip(ranks, x, strict=True)})
                     ax.plot(at, 100 * single["value"], ".", color=colours[method], markersize=3.2, markeredgewidth=0, alpha=0.4, zorder=2)
-            words = f"{pairings[row]}, {splits[column]}" if protocol == "standard" else f"{pairings[row]}, novel"
-            ax.set_title(f"{words} species")
+            ax.set_title(f"{pairing}, {split if protocol == 'standard' else 'novel'} species")
             ax.set_xticks(range(len(ranks)), ranks)
             ax.set_xlim(-0.5, len(ranks) - 0.5)
             ax.tick_params(axis="x", length=0)
             percent_axis(ax)
-            ax.set_ylabel(f"{average} top-{k} (%)" if column == 0 else "")
+        for ax in axes[:, 0]:
+            ax.set_ylabel(f"{average} top-{k} (%)")
         for ax in axes[-1]:
             ax.set_xlabel("rank")
         handles = [Line2D([], [], color=colours[m], linestyle="", marker=MARKERS[i % len(MARKERS)], markersize=4.6, label=m)
@@ -155,9 +159,8 @@ def retrieval_examples(examples: pd.DataFrame, specimens: pd.DataFrame, *, neigh
 
     examples: `metrics.retrieval_examples` with a column `pairing` added: pairing, query, place (1 = nearest), key, query_species,
     key_species, correct, and if present `split`, and `shared_rank`, which says how near a wrong key is. specimens: the specimen table.
-    Where DNA is compared the barcode is under the photograph, base by base (A green, C blue, G yellow, T orange), or takes its place where
-    there is
-    none.
+    Where DNA is compared the barcode is under the photograph, base by base (A green, C blue, G yellow, T orange), or takes its place
+    where there is none.
     """
     table = examples.rename(columns=_NEIGHBOUR_NAMES)
     table = table if "pairing" in table else table.assign(pairing="")

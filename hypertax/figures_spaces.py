@@ -12,7 +12,18 @@ from matplotlib.patches import Circle, Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 import hypertax.lorentz as L
-from hypertax.disk import clip_inside, disk_radius, draw_cone, draw_edges, draw_frame, parents, project, spread_angles, spread_heights
+from hypertax.disk import (
+    Plane,
+    clip_inside,
+    disk_radius,
+    draw_cone,
+    draw_edges,
+    draw_frame,
+    parents,
+    project,
+    spread_angles,
+    spread_heights,
+)
 from hypertax.embeddings import Embeddings
 from hypertax.figure_style import (
     COLUMN,
@@ -46,8 +57,8 @@ def radius_by_rank(embeddings: dict[str, Embeddings], *, aperture: float = 0.1) 
     """Distances from the origin of taxa (per rank), DNA and images, a panel per labelled set of embeddings.
 
     Lorentz: hyperbolic distance; Euclidean: the features' norm. The two have different scales, hence an axis each. Where the taxa fill
-    less than a third of the axis they are enlarged in an inset. Dotted line (Lorentz): below it a taxon's cone is a half-space (aperture:
-    its K).
+    less than two fifths of the axis they are enlarged in an inset. Dotted line (Lorentz): below it a taxon's cone is a half-space, for
+    the cones' constant K = `aperture`.
     Boxes: median and quartiles, whiskers to 1.5 interquartile ranges, single points beyond.
     """
     with style():
@@ -150,18 +161,17 @@ def nested_taxa(embeddings: Embeddings, depth: int = 3) -> list[tuple[str, str]]
     return found
 
 
-def taxa_reach(embeddings: Embeddings) -> tuple[float, float]:
+def taxa_reach(embeddings: Embeddings, plane: Plane) -> tuple[float, float]:
     """How far from the middle of the picture (in its units) all but 2 % of the taxa lie, and how far the picture reaches."""
-    points = _centred(embeddings, project(embeddings).points)
-    lengths = np.linalg.norm(points, axis=1)
+    lengths = np.linalg.norm(_centred(embeddings, plane.points), axis=1)
     taxa = lengths[(embeddings.table["modality"] == "text").to_numpy()]
     view = 1.0 if embeddings.space == "lorentz" and lengths.max() > 0.6 else 1.08 * float(lengths.max())
     return (1.1 * float(np.quantile(taxa, 0.98)) if len(taxa) else view), view
 
 
-def heaped(embeddings: Embeddings) -> bool:
+def heaped(embeddings: Embeddings, plane: Plane) -> bool:
     """Whether the taxa of a Lorentz space fill so small a part of the disk's picture that they cover one another."""
-    reach, view = taxa_reach(embeddings)
+    reach, view = taxa_reach(embeddings, plane)
     return embeddings.space == "lorentz" and reach < 0.45 * view
 
 
@@ -170,14 +180,14 @@ def _centred(embeddings: Embeddings, points: np.ndarray) -> np.ndarray:
     return points if embeddings.space == "lorentz" else points - (points.min(axis=0) + points.max(axis=0)) / 2
 
 
-def _draw_space(ax, emb: Embeddings, colours: dict, cones: list[tuple[str, str]], specimens: int, aperture: float, seed: int,
-                inner: float | None = None) -> None:  # fmt: skip
+def _draw_space(ax, emb: Embeddings, plane: Plane, colours: dict, cones: list[tuple[str, str]], specimens: int, aperture: float, seed: int,
+                inner: float | None) -> None:  # fmt: skip
     """Tree, specimens and (Lorentz) cones of one set of embeddings on axes, with the orders' names around it.
 
     inner: show the picture up to this distance from its middle (in its units), an enlargement.
     """
     lorentz = emb.space == "lorentz"
-    table, plane = emb.table.reset_index(drop=True), project(emb)
+    table = emb.table.reset_index(drop=True)
     points, row_colour = _centred(emb, plane.points), [colours.get(order, MUTED) for order in table["order"]]
     texts = (table["modality"] == "text").to_numpy()
     reach = np.linalg.norm(points, axis=1).max() if lorentz else max(np.abs(points[:, 1]).max(), np.abs(points[:, 0]).max() / 1.3)
@@ -210,9 +220,9 @@ def _draw_space(ax, emb: Embeddings, colours: dict, cones: list[tuple[str, str]]
         )
     if lorentz:
         half_space = float(disk_radius(saturation_radius(emb.curvature, aperture), emb.curvature))
-        if not inner and heaped(emb):
+        if not inner and heaped(emb, plane):
             ax.add_patch(
-                Circle((0, 0), taxa_reach(emb)[0], facecolor="none", edgecolor=MUTED, linestyle=(0, (4, 2)), linewidth=0.8, zorder=5)
+                Circle((0, 0), taxa_reach(emb, plane)[0], facecolor="none", edgecolor=MUTED, linestyle=(0, (4, 2)), linewidth=0.8, zorder=5)
             )
         if inner and half_space < view:
             ax.add_patch(Circle((0, 0), half_space, facecolor="none", edgecolor=INK, linestyle=":", linewidth=0.9, zorder=5))
@@ -288,6 +298,7 @@ def poincare_disk(embeddings: Embeddings, colours: dict[str, str] | None = None,
     It is a projection: directions are those of two principal components of the tangent vectors (each modality centred; the share of
     variance is in the figure), distances from the centre are the true ones, other distances are not. A cone is the region of the picture
     where exterior_angle <= half_aperture for a point at the taxon's place; what lies in it in the full space is stated below.
+    Where taxa heap up at the centre, a second panel enlarges it.
 
     colours: order -> colour (default: `order_colours` of the orders present). cones: (rank, name) of the taxa whose cones are drawn;
     default the largest order, its largest family and genus; [] for none. specimens: at most so many per modality are drawn.
@@ -312,7 +323,7 @@ def spaces_side_by_side(
     aperture: float = 0.1,
     seed: int = 0,
 ) -> Figure:
-    """`poincare_disk` and `euclidean_plane` of two runs on the same data, in the same colours and marks; the taxa enlarged if they heap up."""
+    """`poincare_disk` and `euclidean_plane` of two runs on the same data, in the same colours and marks; heaps of taxa are enlarged."""
     titles = ["Hyperbolic (Poincaré disk)", "Euclidean"]
     return _spaces([lorentz, euclidean], titles, colours, cones, specimens, aperture, seed, (TEXT, 3.6))
 
@@ -321,17 +332,18 @@ def _spaces(embeddings, titles, colours, cones, specimens, aperture, seed, size)
     """One panel per set of embeddings above a common legend; a heap of taxa at the disk's centre is enlarged in a panel beside it."""
     colours = colours or order_colours(name for emb in embeddings for name in emb.table["order"])
     cones = nested_taxa(embeddings[0]) if cones is None else cones
-    panels = [(emb, title, None) for emb, title in zip(embeddings, titles, strict=True)]
+    planes = [project(emb) for emb in embeddings]
+    panels = [(emb, plane, title, None) for emb, plane, title in zip(embeddings, planes, titles, strict=True)]
     columns = len(panels)
-    if any(heaped(emb) for emb in embeddings):
-        panels += [
-            (emb, f"{title}: its centre" if title else None, taxa_reach(emb)[0]) for emb, title in zip(embeddings, titles, strict=True)
-        ]
-        columns, size = 2, (TEXT, 3.2 if len(panels) == 2 else 6.0)
+    if any(heaped(emb, plane) for emb, plane in zip(embeddings, planes, strict=True)):
+        panels += [(emb, plane, f"{title}, enlarged" if title else None, taxa_reach(emb, plane)[0]) for emb, plane, title, _ in panels]
+        columns, size = 2, (TEXT, 3.2 if len(panels) == 2 else 6.4)
     with style():
         fig = new_figure(*size)
-        for ax, (emb, title, inner) in zip(panel_grid(fig, len(panels), columns), panels, strict=True):
-            _draw_space(ax, emb, colours, cones, specimens, aperture, seed, inner)
+        if len(panels) > columns:
+            fig.get_layout_engine().set(hspace=0.06)
+        for ax, (emb, plane, title, inner) in zip(panel_grid(fig, len(panels), columns), panels, strict=True):
+            _draw_space(ax, emb, plane, colours, cones, specimens, aperture, seed, inner)
             if title:
                 ax.set_title(title, loc="center")
         _legend(fig, embeddings, cones)

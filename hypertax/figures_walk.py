@@ -40,14 +40,13 @@ def taxa_on_the_way(embeddings: Embeddings, row: int, *, steps: int = 50) -> pd.
     from 1 down to 0, whose distances from the origin are t |v|.
 
     Args:
-        embeddings: of a Lorentz space, with taxa (text). row: the specimen's place in `embeddings.table` (0-based). steps: points, both
-        ends
-            included.
+        embeddings: of a Lorentz space, with taxa (text). row: the specimen's place in `embeddings.table` (0-based). steps: number of
+            points, both ends included.
 
     Returns:
         one row a step: `way` (0 at the specimen to 1 at the origin), `radius` (distance from the origin), `rank` and `taxon` of the nearest
-        taxon, and `lineage`: "own" where the specimen has that name at that rank, "other" where it has another, "unknown" where it has
-        none.
+        taxon, and `lineage`: "own" where the specimen has that name at that rank, "other" where it has another name, "unknown" where
+        it has none.
 
     Raises:
         ValueError: Euclidean embeddings, or none of taxa.
