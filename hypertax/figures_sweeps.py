@@ -55,7 +55,7 @@ def sweep_curves(scores_by_value: pd.DataFrame, *, label: str = "curvature c", c
     """Top-1 accuracy (%) against a swept number on a log axis: a column of panels per pairing, a row per measure, a line per method.
 
     Points are single seeds, lines and large marks their mean; every panel has its own range (at least 20 points). A method without a swept
-    number (`value` missing) is a dashed horizontal line.
+    number (`value` missing) is a dashed horizontal line in a band, the range of its seeds.
 
     Args:
         scores_by_value: columns `method`, `value` (positive), `seed`, `pairing`, `measure` and `score` (0..1), as `sweep_scores` makes it.
