@@ -133,7 +133,9 @@ def parents(embeddings: Embeddings) -> np.ndarray:
     return found
 
 
-def draw_edges(ax, points: np.ndarray, parent: np.ndarray, colours: list, *, hyperbolic: bool, width: float = 0.6, alpha: float = 0.55) -> None:
+def draw_edges(
+    ax, points: np.ndarray, parent: np.ndarray, colours: list, *, hyperbolic: bool, width: float = 0.6, alpha: float = 0.55
+) -> None:
     """Join every point to its parent: geodesics in the disk, straight lines in the plane."""
     child = np.flatnonzero(parent >= 0)
     if not len(child):

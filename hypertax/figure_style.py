@@ -181,7 +181,7 @@ def photograph(path: str | os.PathLike, pixels: int = 220) -> np.ndarray:
 
 
 def barcode_pixels(barcode: str, rows: int = 1) -> np.ndarray:
-    """A barcode as coloured bases, read line by line: (rows, ceil(length / rows), 3) floats; ambiguous letters light grey, no base white."""
+    """A barcode as coloured bases, read line by line: (rows, ceil(length / rows), 3) floats; ambiguous letters grey, no base white."""
     width = max(1, -(-len(barcode) // rows))
     pixels = np.ones((rows * width, 3))
     for i, base in enumerate(barcode):
@@ -189,7 +189,9 @@ def barcode_pixels(barcode: str, rows: int = 1) -> np.ndarray:
     return pixels.reshape(rows, width, 3)
 
 
-def draw_pixels(ax, pixels: np.ndarray, box: tuple[float, float, float, float], *, edge: str = "none", width: float = 0.6, zorder: float = 2):
+def draw_pixels(
+    ax, pixels: np.ndarray, box: tuple[float, float, float, float], *, edge: str = "none", width: float = 0.6, zorder: float = 2
+):
     """Place pixels in `box` (left, bottom, width, height in data units) with a frame around them."""
     left, bottom, wide, high = box
     smooth = "nearest" if pixels.dtype != np.uint8 else "antialiased"

@@ -125,12 +125,30 @@ def barcode_distances(distances: pd.DataFrame, published: dict[str, tuple[float,
                 low, high = (100 * end for end in ranges[level])
                 ax.barh(i, high - low, left=low, height=0.86, color=FAINT, linewidth=0, zorder=1)
             shown = generator.choice(values, 400, replace=False) if len(values) > 400 else values
-            ax.scatter(shown, i + generator.uniform(-0.2, 0.2, len(shown)), s=3, color=colours[level], alpha=0.25, linewidths=0, rasterized=True,
-                       zorder=2)  # fmt: skip
+            ax.scatter(
+                shown,
+                i + generator.uniform(-0.2, 0.2, len(shown)),
+                s=3,
+                color=colours[level],
+                alpha=0.25,
+                linewidths=0,
+                rasterized=True,
+                zorder=2,
+            )
             if len(values):
-                ax.boxplot(values, positions=[i], orientation="horizontal", widths=0.5, showfliers=False, zorder=3, medianprops={"color": "black"},
-                           boxprops={"color": shade(colours[level])}, whiskerprops={"color": shade(colours[level])},
-                           capprops={"color": shade(colours[level])}, manage_ticks=False)  # fmt: skip
+                ax.boxplot(
+                    values,
+                    positions=[i],
+                    orientation="horizontal",
+                    widths=0.5,
+                    showfliers=False,
+                    zorder=3,
+                    medianprops={"color": "black"},
+                    boxprops={"color": shade(colours[level])},
+                    whiskerprops={"color": shade(colours[level])},
+                    capprops={"color": shade(colours[level])},
+                    manage_ticks=False,
+                )
         ax.set_yticks(range(len(levels)), names)
         ax.set_ylim(len(levels) - 0.45, -0.55)
         ax.set_xlim(left=-0.5)
@@ -160,7 +178,9 @@ def labels_per_rank(specimens: pd.DataFrame) -> Figure:
         left = np.zeros(len(present))
         for rank in counts.columns[counts.sum() > 0]:
             share = 100 * (counts[rank] / totals).to_numpy()
-            shares.barh(range(len(present)), share, left=left, color=colours[rank], height=0.72, label=rank, edgecolor="white", linewidth=0.4)
+            shares.barh(
+                range(len(present)), share, left=left, color=colours[rank], height=0.72, label=rank, edgecolor="white", linewidth=0.4
+            )
             left += share
         sizes.set_yticks(range(len(present)), [split.replace("_", " ") for split in present])
         sizes.set_ylim(len(present) - 0.4, -0.6)
@@ -170,5 +190,7 @@ def labels_per_rank(specimens: pd.DataFrame) -> Figure:
             ax.grid(False)
             ax.tick_params(axis="y", length=0)
         handles, _ = shares.get_legend_handles_labels()
-        fig.legend(handles=handles, loc="outside upper right", ncols=legend_columns(handles, COLUMN), title="label stops at", title_fontsize=7)
+        fig.legend(
+            handles=handles, loc="outside upper right", ncols=legend_columns(handles, COLUMN), title="label stops at", title_fontsize=7
+        )
         return finish(fig)

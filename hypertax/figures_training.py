@@ -32,7 +32,7 @@ SPLIT_DASHES = {"seen": "-", "unseen": (0, (3, 1.5))}
 RUN_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 
 
-def _line(ax, history: pd.DataFrame, column: str, scale: float = 1.0, **look) -> None:
+def draw_line(ax, history: pd.DataFrame, column: str, scale: float = 1.0, **look) -> None:
     """One column over the epochs; with a `seed` column the mean, and each seed as a thin line behind it."""
     if not has(history, column):
         return
@@ -44,10 +44,22 @@ def _line(ax, history: pd.DataFrame, column: str, scale: float = 1.0, **look) ->
     ax.plot(mean.index, mean, marker="o" if len(mean) == 1 else None, **look)
 
 
-def _epochs(axes) -> None:
+def draw_epochs(axes) -> None:
     for ax in axes:
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+
+
+def plain_log_labels(ax) -> None:
+    """On a logarithmic y axis, numbers as they are spoken, at 1, 2 and 5 of every decade."""
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+
+
+def _spans_orders(ax) -> bool:
+    """Whether the lines of the axes are all above zero and the least is under a fifth of the largest."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    return bool(values.min() > 0 and values.min() < 0.2 * values.max())
 
 
 def _run_handles(colours: dict[str, str]) -> list[Line2D]:
@@ -73,14 +85,14 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
         for ax, name in zip(axes, losses + pairings, strict=True):
             for label, history in histories.items():
                 if name in LOSSES:
-                    _line(ax, history, name, color=colours[label])
+                    draw_line(ax, history, name, color=colours[label])
                 for split, dashes in SPLIT_DASHES.items() if name in VALIDATION else ():
-                    _line(ax, history, f"{name}_{split}", 100, color=colours[label], linestyle=dashes)
+                    draw_line(ax, history, f"{name}_{split}", 100, color=colours[label], linestyle=dashes)
             ax.set_title(LOSSES.get(name) or VALIDATION[name])
             ax.set_ylabel("loss" if name in LOSSES else "validation top-1 (%)")
             if name in VALIDATION:
                 percent_axis(ax)
-        _epochs(axes)
+        draw_epochs(axes)
         handles = _run_handles(colours)
         if pairings:
             handles += [Line2D([], [], color=INK, linestyle=dashes, label=f"{split} species") for split, dashes in SPLIT_DASHES.items()]
@@ -91,8 +103,9 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
 def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """What the hyperbolic runs' geometry does over the epochs, in six panels; Euclidean histories are passed over.
 
-    Curvature, mean distance from the origin, half-aperture (degrees), share of taxa whose cone is a half-space, share inside the parent's
-    cone, and cones per validation specimen. Colours are ranks and modalities, dashes are runs.
+    Curvature, mean distance from the origin (on a log axis where a run collapses towards it), half-aperture (degrees), share of taxa whose
+    cone is a half-space, share inside the parent's cone, and cones per validation specimen. Colours are ranks and modalities, dashes are
+    runs.
     """
     runs = {label: history for label, history in histories.items() if has(history, "curvature")}
     if not runs:
@@ -113,15 +126,18 @@ def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
         for ax, (name, title, unit, scale) in zip(axes, panels, strict=True):
             for label, history in runs.items():
                 if name == "curvature":
-                    _line(ax, history, name, color=INK, linestyle=dashes[label])
+                    draw_line(ax, history, name, color=INK, linestyle=dashes[label])
                 for level in levels if name != "curvature" else ():
-                    _line(ax, history, f"{name}_{level}", scale, color=LEVEL_COLOURS[level], linestyle=dashes[label])
+                    draw_line(ax, history, f"{name}_{level}", scale, color=LEVEL_COLOURS[level], linestyle=dashes[label])
             ax.set(title=title, ylabel=unit)
             if scale == 100:
                 percent_axis(ax)
+            elif name == "radius" and _spans_orders(ax):
+                ax.set_yscale("log")
+                plain_log_labels(ax)
             else:
                 ax.set_ylim(bottom=0, top=1.05 * max(ax.get_ylim()[1], 0.1))
-        _epochs(axes)
+        draw_epochs(axes)
         shown = [level for level in levels if any(has(history, f"radius_{level}") for history in runs.values())]
         handles = [Line2D([], [], color=LEVEL_COLOURS[level], label=MODALITY_NAMES.get(level, level)) for level in shown]
         if len(runs) > 1:

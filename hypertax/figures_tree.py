@@ -99,7 +99,7 @@ def _species_splits(specimens: pd.DataFrame) -> dict[str, str]:
 
 
 def _angles(tree: Tree) -> np.ndarray:
-    """Leaves evenly round the circle (a small gap at the top), every other node at the middle of its children; and its children's extent."""
+    """Leaves evenly round the circle (a small gap at the top), other nodes at the middle of their children; and the children's extent."""
     leaves = tree.leaves()
     angle = np.full(len(tree.name), np.nan)
     angle[leaves] = np.pi / 2 - 2 * np.pi * (np.arange(len(leaves)) + 0.5) / len(leaves)
@@ -126,7 +126,7 @@ def _lines(tree: Tree, angles: np.ndarray, node_order: list) -> tuple[list, list
 
 
 def _orders(tree: Tree, order_of: dict[str, str]) -> list:
-    """For every node the order to which the leaves below belong as far as known; None where they differ. Unknown leaves follow their parent."""
+    """For every node the order of the leaves below it as far as known; None where they differ. Unknown leaves follow their parent."""
     found: list = [order_of.get(name) for name in tree.name]
     below: list[set] = [set() for _ in tree.name]
     for i in range(len(tree.name) - 1, -1, -1):
@@ -139,18 +139,22 @@ def _orders(tree: Tree, order_of: dict[str, str]) -> list:
     return found
 
 
-def taxonomy_tree(specimens: pd.DataFrame, newick: str | None = None, *, colours: dict[str, str] | None = None, families: int = 45) -> Figure:
+def taxonomy_tree(
+    specimens: pd.DataFrame, newick: str | None = None, *, colours: dict[str, str] | None = None, families: int = 45
+) -> Figure:
     """A circular tree of all named species, coloured by order, a mark at each leaf telling how the split uses the species.
 
-    newick: a dated tree's text; its leaves are species, and distance from the centre is then time. Without it the labels' tree is drawn, with
-    order, family, genus and species at fixed distances. Families are named round it if there are at most `families`.
+    newick: a dated tree's text; its leaves are species, and distance from the centre is then time. Without it the labels' tree is drawn,
+    with order, family, genus and species at fixed distances. Families are named round it if there are at most `families`.
     """
     tree = tree_from_newick(newick) if newick else tree_from_labels(specimens)
     if len(tree.name) < 2:
         raise ValueError("No specimen has a species name: there is no tree to draw.")
     colours = colours or order_colours(specimens["order"])
     known = specimens[specimens["order"].notna()]
-    order_of = {name: order for rank in RANKS for name, order in known[known[rank].notna()].drop_duplicates(rank)[[rank, "order"]].to_numpy()}
+    order_of = {
+        name: order for rank in RANKS for name, order in known[known[rank].notna()].drop_duplicates(rank)[[rank, "order"]].to_numpy()
+    }
     node_order, angles, leaves = _orders(tree, order_of), _angles(tree), tree.leaves()
     lines, owners = _lines(tree, angles, node_order)
     marks = _species_splits(specimens)
@@ -161,8 +165,16 @@ def taxonomy_tree(specimens: pd.DataFrame, newick: str | None = None, *, colours
         ax = fig.add_axes((0.005, 0.045, 0.745, 0.955))
         for ring in (0.25, 0.5, 0.75, 1.0):
             ax.add_patch(_circle(ring))
-        ax.add_collection(LineCollection(lines, colors=[colours.get(owner, MUTED) for owner in owners], linewidths=0.7 if len(leaves) < 1500 else 0.25,
-                                         capstyle="round", zorder=2, rasterized=len(leaves) > 3000))  # fmt: skip
+        ax.add_collection(
+            LineCollection(
+                lines,
+                colors=[colours.get(owner, MUTED) for owner in owners],
+                linewidths=0.7 if len(leaves) < 1500 else 0.25,
+                capstyle="round",
+                zorder=2,
+                rasterized=len(leaves) > 3000,
+            )
+        )
         for mark, look in SPLIT_MARKS.items():
             own = [i for i in leaves if marks.get(tree.name[i]) == mark]
             ax.scatter(1.035 * np.cos(angles[own, 0]), 1.035 * np.sin(angles[own, 0]), s=size**2, linewidths=0.5 if size > 1.5 else 0.15,
@@ -171,11 +183,17 @@ def taxonomy_tree(specimens: pd.DataFrame, newick: str | None = None, *, colours
         blank(ax)
         ax.set_aspect("equal")
         ax.set(xlim=(-1.4, 1.4), ylim=(-1.52, 1.4))
-        ax.set_xlabel("distance from the centre: time since the root" if newick else "from the centre: order, family, genus, species", color=MUTED,
-                      fontsize=7)  # fmt: skip
+        ax.set_xlabel(
+            "distance from the centre: time since the root" if newick else "from the centre: order, family, genus, species",
+            color=MUTED,
+            fontsize=7,
+        )
         counts = specimens.drop_duplicates("species").groupby("order")["species"].count()
-        handles = [Line2D([], [], color=colour, linewidth=2.5, label=f"{order} ({counts.get(order, 0):,})") for order, colour in colours.items()
-                   if order in set(node_order)]  # fmt: skip
+        handles = [
+            Line2D([], [], color=colour, linewidth=2.5, label=f"{order} ({counts.get(order, 0):,})")
+            for order, colour in colours.items()
+            if order in set(node_order)
+        ]
         first = fig.legend(handles=handles, loc="upper right", title="order (species)", alignment="left")
         first.get_title().set(fontweight="bold", fontsize=7)
         present = {marks.get(tree.name[i]) for i in leaves}
@@ -193,7 +211,9 @@ def _circle(radius: float) -> Circle:
 
 def _name_families(ax, specimens, tree: Tree, angles: np.ndarray, colours: dict, node_order: list, most: int) -> None:
     """Family names round the tree, in their order's colour, at the middle of their species."""
-    family_of = specimens[specimens["species"].notna() & specimens["family"].notna()].drop_duplicates("species").set_index("species")["family"]
+    family_of = (
+        specimens[specimens["species"].notna() & specimens["family"].notna()].drop_duplicates("species").set_index("species")["family"]
+    )
     rows = [(family_of[tree.name[i]], i) for i in tree.leaves() if tree.name[i] in family_of.index]
     groups = pd.DataFrame(rows, columns=["family", "leaf"]).groupby("family")["leaf"]
     if not rows or len(groups) > most:

@@ -34,7 +34,8 @@ WIDTH, HEIGHT = 7.2, 3.7
 CURVATURE = 1.0
 # Distance from the origin and direction (degrees) of the drawn lineage; each lies in the cone of the one before.
 LINEAGE = {
-    "order": (0.27, 40.0), "family": (0.52, 50.0), "genus": (0.88, 45.5), "species": (1.35, 47.2), "dna": (1.8, 46.5), "image": (2.35, 46.9),
+    "order": (0.27, 40.0), "family": (0.52, 50.0), "genus": (0.88, 45.5), "species": (1.35, 47.2), "dna": (1.8, 46.5),
+    "image": (2.35, 46.9),
 }  # fmt: skip
 ROWS = {"image": 3.08, "dna": 2.02, "text": 0.82}
 EXAMPLE = {"order": "Diptera", "family": "Chironomidae", "genus": "Ablabesmyia", "species": "Ablabesmyia aspera"}
@@ -86,11 +87,12 @@ def _specimen(examples: pd.DataFrame | None) -> dict:
 
 def _arrow(ax: Axes, start, end, *, colour=MUTED, head: str = "-|>", width: float = 0.9, bend: float = 0.0, dashes="-", zorder: float = 3,
            size: float = 7):  # fmt: skip
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle=head, mutation_scale=size, color=colour, linewidth=width, linestyle=dashes, shrinkA=0,
-                                 shrinkB=0, connectionstyle=f"arc3,rad={bend}", zorder=zorder, joinstyle="miter"))  # fmt: skip
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle=head, mutation_scale=size, color=colour, linewidth=width, linestyle=dashes,
+                                 shrinkA=0, shrinkB=0, connectionstyle=f"arc3,rad={bend}", zorder=zorder, joinstyle="miter"))  # fmt: skip
 
 
-def _box(ax: Axes, left: float, bottom: float, width: float, height: float, colour, *, edge=None, rounding: float = 0.05, zorder: float = 2):
+def _box(ax: Axes, left: float, bottom: float, width: float, height: float, colour, *, edge=None, rounding: float = 0.05,
+         zorder: float = 2):  # fmt: skip
     ax.add_patch(FancyBboxPatch((left + rounding, bottom + rounding), width - 2 * rounding, height - 2 * rounding, zorder=zorder,
                                 boxstyle=f"round,pad={rounding},rounding_size={rounding}", facecolor=colour, edgecolor=edge or "none",
                                 linewidth=0.8))  # fmt: skip
@@ -114,8 +116,8 @@ def _inputs(ax: Axes, specimen: dict) -> None:
     draw_pixels(ax, barcode_pixels(specimen["barcode"], 4), (left, y - 0.15, wide, 0.3), edge=MODALITY_COLOURS["dna"], width=1.0)
     letters = specimen["barcode"][60:70]
     for i, base in enumerate(letters):
-        ax.text(left + 0.05 + 0.084 * i, y - 0.235, base, color=shade(BASE_COLOURS.get(base, MUTED)), fontsize=SMALL, fontweight="bold", ha="center",
-                va="center", family="monospace")  # fmt: skip
+        ax.text(left + 0.05 + 0.084 * i, y - 0.235, base, color=shade(BASE_COLOURS.get(base, MUTED)), fontsize=SMALL, fontweight="bold",
+                ha="center", va="center", family="monospace")  # fmt: skip
     ax.text(left + wide - 0.005, y - 0.235, "…", fontsize=SMALL, ha="center", va="center")
     _title(ax, left + wide / 2, y + 0.26, "DNA barcode")
     y = ROWS["text"]
@@ -143,8 +145,8 @@ def _insect(ax: Axes, x: float, y: float) -> None:
         wing = {"facecolor": "#b9c7d2", "edgecolor": "#7c8b97", "linewidth": 0.5, "alpha": 0.85, "transform": turn, "zorder": 3.2}
         ax.add_patch(Ellipse((x + 0.15 * side, y - 0.03), 0.11, 0.33, angle=38 * side, **wing))
         for start, end in ((0.06, 0.16), (0.02, 0.02), (-0.03, -0.14)):
-            ax.plot([x, x + 0.11 * side, x + 0.17 * side], [y + start, y + (start + end) / 2 + 0.02, y + end], color="#57493a", linewidth=0.7,
-                    transform=turn, zorder=2.9)  # fmt: skip
+            ax.plot([x, x + 0.11 * side, x + 0.17 * side], [y + start, y + (start + end) / 2 + 0.02, y + end], color="#57493a",
+                    linewidth=0.7, transform=turn, zorder=2.9)  # fmt: skip
     for centre, size in (((0, -0.13), (0.1, 0.26)), ((0, 0.06), (0.13, 0.16))):
         ax.add_patch(Ellipse((x + centre[0], y + centre[1]), *size, **body))
     ax.add_patch(Circle((x, y + 0.175), 0.055, **{**body, "facecolor": "#8c2f2a"}))
@@ -157,8 +159,8 @@ def _encoders(ax: Axes) -> None:
         colour = MODALITY_COLOURS[modality]
         _arrow(ax, (1.07, y), (1.2, y))
         high, low = 0.36, 0.23
-        ax.add_patch(Polygon([(1.22, y - high), (1.22, y + high), (1.83, y + low), (1.83, y - low)], closed=True, facecolor=tint(colour, 0.28),
-                             edgecolor=colour, linewidth=0.9, joinstyle="round", zorder=2))  # fmt: skip
+        ax.add_patch(Polygon([(1.22, y - high), (1.22, y + high), (1.83, y + low), (1.83, y - low)], closed=True, facecolor=tint(colour,
+                             0.28), edgecolor=colour, linewidth=0.9, joinstyle="round", zorder=2))  # fmt: skip
         ax.text(1.515, y, words[modality][0], ha="center", va="center", fontsize=7, linespacing=1.1)
         ax.text(1.525, y - 0.43, words[modality][1], ha="center", va="center", fontsize=SMALL, color=MUTED)
         _arrow(ax, (1.84, y), (1.96, y))
@@ -240,11 +242,12 @@ def _disk(ax: Axes, centre, radius: float, names: dict) -> None:
     image = place(*LINEAGE["image"])
     ax.plot(*at(other), marker="^", color=OTHER_ORDERS[0][0], markersize=5, markeredgecolor="white", markeredgewidth=0.5, zorder=6)
     _arrow(ax, at(image) + (-0.04, 0.03), at(other) + (0.06, 0.03), colour=REPEL, head="<|-|>", dashes=(0, (3, 1.5)), bend=0.22, zorder=5.5)
-    _arrow(ax, at(place(*LINEAGE["species"])) + (0.05, -0.03), at(image) + (0.05, -0.02), colour=ATTRACT, head="<|-|>", bend=0.45, width=1.2,
-           zorder=6, size=6)  # fmt: skip
+    _arrow(ax, at(place(*LINEAGE["species"])) + (0.05, -0.03), at(image) + (0.05, -0.02), colour=ATTRACT, head="<|-|>", bend=0.45,
+           width=1.2, zorder=6, size=6)  # fmt: skip
     ax.plot(*at((0, 0)), "+", color=INK, markersize=5, markeredgewidth=0.8, zorder=6)
     _title(ax, centre[0], centre[1] + radius + 0.32, "one shared hyperbolic space")
-    ax.text(centre[0], centre[1] + radius + 0.14, "the hyperboloid as a Poincaré disk", fontsize=SMALL, color=MUTED, ha="center", va="center")
+    ax.text(centre[0], centre[1] + radius + 0.14, "the hyperboloid as a Poincaré disk", fontsize=SMALL, color=MUTED, ha="center",
+            va="center")  # fmt: skip
 
 
 def _branches(direction: float, spread: float) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -270,15 +273,15 @@ def _cones(ax: Axes, at) -> None:
     colours = {**RANK_COLOURS, "dna": MODALITY_COLOURS["dna"], "image": MODALITY_COLOURS["image"]}
     for i, level in enumerate((*RANKS, "dna")):
         outline = at(cone_outline(points[level], CURVATURE))
-        ax.add_patch(Polygon(outline, closed=True, facecolor=tint(colours[level], 0.2 + 0.05 * i), edgecolor=colours[level], linewidth=0.7, alpha=0.8,
-                             zorder=2 + 0.1 * i))  # fmt: skip
+        ax.add_patch(Polygon(outline, closed=True, facecolor=tint(colours[level], 0.2 + 0.05 * i), edgecolor=colours[level], linewidth=0.7,
+                             alpha=0.8, zorder=2 + 0.1 * i))  # fmt: skip
     chain = np.array(list(points.values()))
     for arc in geodesic(chain[:-1], chain[1:]):
         ax.plot(*at(arc).T, color=INK, linewidth=0.9, zorder=5)
     markers = dict.fromkeys(RANKS, "o") | {"dna": "^", "image": "s"}
     for i, (level, point) in enumerate(points.items()):
-        ax.plot(*at(point), marker=markers[level], color=colours[level], markersize=6.5 - 0.35 * i, markeredgecolor="white", markeredgewidth=0.6,
-                zorder=6.5)  # fmt: skip
+        ax.plot(*at(point), marker=markers[level], color=colours[level], markersize=6.5 - 0.35 * i, markeredgecolor="white",
+                markeredgewidth=0.6, zorder=6.5)  # fmt: skip
 
 
 def _labels(ax: Axes, at, names: dict, left: float) -> None:
@@ -309,7 +312,8 @@ def _key(ax: Axes) -> None:
     apex = np.array([left + 1.56, top - 0.26])
     for i, rank in enumerate(("order", "genus")):
         start = apex + (0.1 * i, 0)
-        ax.add_patch(Polygon([start, (apex[0] + 0.26, apex[1] + 0.09 - 0.045 * i), (apex[0] + 0.26, apex[1] - 0.09 + 0.045 * i)], closed=True,
+        ax.add_patch(Polygon([start, (apex[0] + 0.26, apex[1] + 0.09 - 0.045 * i), (apex[0] + 0.26, apex[1] - 0.09 + 0.045 * i)],
+                             closed=True,
                              facecolor=tint(RANK_COLOURS[rank], 0.3), edgecolor=RANK_COLOURS[rank], linewidth=0.7))  # fmt: skip
     chain = " \u2283 ".join((*RANKS, "DNA", "image"))
     ax.text(left + 1.9, top - 0.26, chain, **look)

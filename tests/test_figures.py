@@ -75,18 +75,44 @@ def scores(pairings=("DNA to DNA", "image to DNA")) -> pd.DataFrame:
     """Three seeds of two methods; the value is known from the row."""
     return pd.DataFrame(
         [
-            {"method": method, "seed": seed, "stage": stage, "protocol": "standard", "ranking": "distance", "pairing": pairing, "rank": rank,
-             "k": k, "average": average, "split": split, "value": 0.9 - 0.1 * RANKS.index(rank) + 0.01 * seed - (average == "micro") * 0.5}
-            for method in ("Euclidean CL", "Hyperbolic CL") for seed in range(3) for stage in ("val", "test") for pairing in pairings
-            for rank in RANKS for k in (1, 5) for average in ("micro", "macro") for split in ("seen", "unseen", "harmonic")
+            {
+                "method": method,
+                "seed": seed,
+                "stage": stage,
+                "protocol": "standard",
+                "ranking": "distance",
+                "pairing": pairing,
+                "rank": rank,
+                "k": k,
+                "average": average,
+                "split": split,
+                "value": 0.9 - 0.1 * RANKS.index(rank) + 0.01 * seed - (average == "micro") * 0.5,
+            }
+            for method in ("Euclidean CL", "Hyperbolic CL")
+            for seed in range(3)
+            for stage in ("val", "test")
+            for pairing in pairings
+            for rank in RANKS
+            for k in (1, 5)
+            for average in ("micro", "macro")
+            for split in ("seen", "unseen", "harmonic")
         ]
-    )  # fmt: skip
+    )
 
 
 def neighbours(specimens: pd.DataFrame, pairing: str) -> pd.DataFrame:
     query, keys = specimens.iloc[2], specimens.iloc[[1, 8, 15]]
-    return pd.DataFrame({"pairing": pairing, "query": query["sampleid"], "place": [1, 2, 3], "key": keys["sampleid"].to_numpy(),
-                         "query_species": query["species"], "key_species": keys["species"].to_numpy(), "correct": [True, False, False]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "pairing": pairing,
+            "query": query["sampleid"],
+            "place": [1, 2, 3],
+            "key": keys["sampleid"].to_numpy(),
+            "query_species": query["species"],
+            "key_species": keys["species"].to_numpy(),
+            "correct": [True, False, False],
+        }
+    )
 
 
 WITH_IMAGES = ("method", "training", "radius", "disk", "accuracy", "retrieval", "gallery")
@@ -218,7 +244,9 @@ def test_the_cone_is_the_region_of_the_librarys_functions(apex, c):
 
 
 def test_the_method_figures_lineage_is_nested():
-    points = disk.disk_to_space(np.array([method_drawing.place(*where) for where in method_drawing.LINEAGE.values()]), method_drawing.CURVATURE)
+    points = disk.disk_to_space(
+        np.array([method_drawing.place(*where) for where in method_drawing.LINEAGE.values()]), method_drawing.CURVATURE
+    )
     angle = L.exterior_angle(points[:-1], points[1:], method_drawing.CURVATURE)
     assert list(method_drawing.LINEAGE) == [*RANKS, "dna", "image"]
     assert (angle < L.half_aperture(points[:-1], method_drawing.CURVATURE)).all()
