@@ -118,7 +118,8 @@ def distance_correlation(
         (one, first), (other, second) = [(side, order[rng.integers(len(order), size=pairs)]) for side, order in sides]
         different = one.table["id"].to_numpy()[first] != other.table["id"].to_numpy()[second]
         first, second = first[different], second[different]
-        apart = _embedding_distance(one, first, other, second)
+        # Specimens with one barcode are at one point: their distances may not differ in the last bit.
+        apart = _embedding_distance(one, first, other, second).round(12)
         lineages = [_names(side.table[list(RANKS)])[index] for side, index in ((one, first), (other, second))]
         trees = {"taxonomy": _edges(*lineages)[0].astype(float)}
         if newick:

@@ -34,11 +34,12 @@ _SHOWN = {
 class Table:
     """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
 
-    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds).
+    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds); where it has a
+        column `shown`, that is what the cells say.
     rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
     compare: best means are marked among the cells that agree in these columns; none are where empty.
     percent: means are shares, shown in % to one decimal; otherwise numbers are shown to three digits, those of `whole` as integers.
-    whole: the values of the last of `columns` under which there are integers.
+    whole: the values of the last of `columns` under which there are integers. note: what the numbers mean, in sentences.
     """
 
     tidy: pd.DataFrame
@@ -51,6 +52,7 @@ class Table:
     dataset: str = ""
     seeds: str = ""
     runs: tuple[str, ...] = ()
+    note: str = ""
 
     def marks(self) -> pd.Series:
         """Per row of `tidy`: "best" (all that read the same as the best mean), "close" (within one sd of the best), or ""."""
@@ -80,8 +82,8 @@ class Table:
         cells = []
         for mark, (_, row) in zip(self.marks(), self.tidy.iterrows(), strict=True):
             heading = row[self.columns[-1]]
-            cell = text(self._number(row["mean"], heading))
-            if pd.notna(row["mean"]) and pd.notna(row["sd"]):
+            cell = text(row["shown"] if "shown" in row else self._number(row["mean"], heading))
+            if "shown" not in row and pd.notna(row["mean"]) and pd.notna(row["sd"]):
                 cell += plus_minus + text(self._number(row["sd"], heading))
             cells.append({"best": best, "close": close, "": "{}"}[mark].replace("{}", cell))
         tidy = self.tidy.assign(cell=cells)
@@ -109,7 +111,7 @@ class Table:
     def latex(self) -> str:
         """A booktabs `tabular`; the best in bold, those within one sd of it underlined."""
         frame = self._laid_out(escape_latex, r" $\pm$ ", r"\textbf{{}}", r"\underline{{}}")
-        layout = "l" * len(self.rows) + "r" * (frame.shape[1] - len(self.rows))
+        layout = "l" * len(self.rows) + ("l" if self.tidy["mean"].isna().all() else "r") * (frame.shape[1] - len(self.rows))
         return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True, multicol_align="c")
 
     def __repr__(self) -> str:
@@ -120,9 +122,9 @@ class Table:
         return frame.to_html(index=False, escape=False, border=0)
 
     def provenance(self) -> str:
-        """Data set, seeds, source and runs in sentences."""
-        parts = [f"Data set: {self.dataset}." if self.dataset else "", f"Seeds: {self.seeds}." if self.seeds else ""]
-        parts.append(f"Numbers {self.source}.")
+        """The note, then data set, seeds, source and runs in sentences."""
+        parts = [self.note, f"Data set: {self.dataset}." if self.dataset else "", f"Seeds: {self.seeds}." if self.seeds else ""]
+        parts.append(f"Numbers {self.source}." if self.source else "")
         if self.percent:
             parts.append("Mean ± standard deviation over the seeds, in %." if self.tidy["sd"].notna().any() else "In %.")
         marks = set(self.marks())
@@ -157,6 +159,7 @@ def escape_latex(text: str) -> str:
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_LATEX["−"] = "$-$"
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", DASH: "--", "—": "---", "±": r"$\pm$", "×": r"$\times$"}
 
 
@@ -320,6 +323,8 @@ def write_table(
     numbers = table.tidy
     if numbers["n"].isna().all():
         numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
+    texts = "shown" in numbers and numbers.filter(["mean", "value"]).isna().all(axis=None)
+    numbers = numbers.drop(columns=["mean", "value"] if texts else "shown", errors="ignore")
     numbers = numbers.assign(source=table.source, dataset=table.dataset)
     paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
     with atomic_path(paths[0]) as temporary:
