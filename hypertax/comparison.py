@@ -95,9 +95,10 @@ def compare(
     keeps the weight it has in the macro average itself, one over the size of its class, and a class that is not drawn leaves the mean.
     (Class means of the drawn queries would not do: small classes are often not drawn, which lets large ones count for more. In
     simulated comparisons with the class sizes of the simulated data such intervals held the true difference 80 to 91 times in 100, these
-    91 to 96 times.) The difference is averaged over the seeds that both methods have. The intervals are about the choice of queries; how training seeds vary they do not
-    say, so `seeds_agreeing` counts the seeds whose own difference has the sign of the mean one. They are not corrected for the number
-    of cells.
+    91 to 96 times.) The difference is averaged over the seeds that both methods have.
+
+    The intervals are about the choice of queries; how training seeds vary they do not say, so `seeds_agreeing` counts the seeds whose
+    own difference has the sign of the mean one. They are not corrected for the number of cells.
 
     Args:
         answers: of `study_predictions`. reference: the method to compare with. methods: which to compare, by default all others.

@@ -117,7 +117,8 @@ def difference_table(
     seeds = sorted(chosen["seeds"].unique())
     note = (
         f"Difference to {references[0]} in points, and in brackets its 95 % interval from a paired bootstrap over the queries; * where the"
-        " interval, before it is rounded, excludes zero. Intervals hold the trained models fixed and are not corrected for the number of cells."
+        " interval, before it is rounded, excludes zero. Intervals hold the trained models fixed and are not corrected for the number"
+        " of cells."
     )
     return Table(
         tidy=tidy.assign(sd=np.nan, n=np.nan, shown=shown).reset_index(drop=True),
@@ -249,9 +250,12 @@ def text_inputs_table(specimens: pd.DataFrame, *, dataset: str = "") -> Table:
     """
     known = specimens[list(RANKS)].notna()
     partial = known[known.any(axis=1) & ~known.all(axis=1)]
-    usual = partial.value_counts().index[0] if len(partial) else ()
-    kinds = {"full": known.all(axis=1), "partial": (known == usual).all(axis=1) if len(partial) else known.any(axis=1) & False}
-    kinds["none"] = ~known.any(axis=1)
+    usual = partial.value_counts().index[0] if len(partial) else [False] * len(RANKS)
+    kinds = {
+        "full": known.all(axis=1),
+        "partial": known.any(axis=1) & (known.to_numpy() == np.array(usual)).all(axis=1),
+        "none": ~known.any(axis=1),
+    }
     rows, absent = [], []
     for kind, mask in kinds.items():
         if mask.any():

@@ -109,8 +109,10 @@ def test_siblings_apart_and_separated():
         found = row(taxa(("O", at(0.5)), ("O F", at(1.0)), ("O E", at(1.0, factor * edge))))
         assert (found["siblings"], found["siblings_unsaturated"]) == (1, 1)
         assert (found["siblings_apart"], found["siblings_separated"]) == (1.0, separated)
-    three = row(taxa(("O", at(0.5)), ("O F", at(1.0)), ("O D", at(2.0)), ("O E", at(1.0, 180))))
-    assert three["siblings"] == 3 and three["siblings_apart"] == three["siblings_separated"] == pytest.approx(2 / 3)
+    for order in (("F", "D", "E"), ("D", "E", "F")):
+        places = {"F": at(1.0), "D": at(2.0), "E": at(1.0, 180)}
+        three = row(taxa(("O", at(0.5)), *((f"O {name}", places[name]) for name in order)))
+        assert three["siblings"] == 3 and three["siblings_apart"] == three["siblings_separated"] == pytest.approx(2 / 3)
     # Taxa of two parents are no siblings.
     assert row(taxa(("O", at(0.5)), ("P", at(0.6)), ("O F", at(1.0)), ("P E", at(2.0))))["siblings"] == 0
 
@@ -148,7 +150,9 @@ def test_unsaturated_taxa_agree_with_the_geometry_columns():
     entries = []
     for o in range(4):
         for f in range(3):
-            entries += [(f"O{o} F{o}{f}", v := rng.normal(size=8) * 0.4 + 0.3 * o), (f"O{o} F{o}{f} G{o}{f}", 2 * v + rng.choice([0.005, 0.2]) * rng.normal(size=8))]
+            family = rng.normal(size=8) * 0.4 + 0.3 * o
+            genus = 2 * family + rng.choice([0.005, 0.2]) * rng.normal(size=8)
+            entries += [(f"O{o} F{o}{f}", family), (f"O{o} F{o}{f} G{o}{f}", genus)]
         entries.append((f"O{o}", rng.normal(size=8) * 0.2 + 0.3 * o))
     embeddings = taxa(*entries)
     theirs, ours = geometry(embeddings), nesting(embeddings).set_index("rank")
