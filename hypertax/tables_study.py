@@ -39,12 +39,12 @@ _HIERARCHY |= {"tree_error": ("tree error", _decimal), "lca_depth": ("ancestor's
 _FIRST_WRONG = {name: (name.removeprefix("first_wrong_"), _share) for name in FIRST_WRONG}
 _NESTING = {
     "edges": ("edges", _whole),
-    "unsaturated": ("unsaturated edges", _whole),
+    "unsaturated": ("unsaturated", _whole),
     "nested": ("nested", _share),
-    "nested_strictly": ("strictly nested", _share),
-    "sampled": ("points inside", _share),
-    "sampled_whole": ("all points inside", _share),
-    "siblings_unsaturated": ("sibling pairs", _whole),
+    "nested_strictly": ("strictly", _share),
+    "sampled": ("points in", _share),
+    "sampled_whole": ("cones in", _share),
+    "siblings_unsaturated": ("siblings", _whole),
     "siblings_apart": ("apexes apart", _share),
     "siblings_separated": ("cones apart", _share),
 }
@@ -162,11 +162,11 @@ def correlation_table(correlations: pd.DataFrame) -> Table:
     correlations: of `hypertax.hierarchy.distance_correlation`, of runs with `method`, `run`, `seed`.
     """
     note = f"Spearman's rank correlation over {correlations['pairs'].max():,} random pairs of specimens at most."
-    wide = correlations.assign(heading=correlations["pairing"] + ", " + correlations["tree"])
-    names = {name: (name, _decimal) for name in wide["heading"].unique()}
-    wide = wide.pivot(index=["method", "run", "seed"], columns="heading", values="spearman").reset_index()
+    names = {name: (name, _decimal) for name in correlations["tree"].unique()}
+    wide = correlations.pivot(index=["method", "run", "seed", "pairing"], columns="tree", values="spearman").reset_index()
     order = {run: i for i, run in enumerate(correlations["run"].unique())}
-    return _over_seeds(wide.sort_values("run", key=lambda runs: runs.map(order)), ("method",), (), names, note)
+    wide = wide.sort_values("run", key=lambda runs: runs.map(order), kind="stable")
+    return _over_seeds(wide, ("method",), ("pairing",), names, note)
 
 
 def nesting_table(nestings: pd.DataFrame) -> Table:
@@ -176,8 +176,9 @@ def nesting_table(nestings: pd.DataFrame) -> Table:
     """
     note = (
         "Shares in %, of the edges and sibling pairs with both cones unsaturated. Nested: apex in the parent's cone, hence the whole cone;"
-        " strictly nested: exterior angle plus the child's half-aperture at most the parent's; points inside: sampled points of the child's"
-        " cone in the parent's; cones apart: neither apex in the other's cone and no sampled point in both."
+        " strictly: exterior angle plus the child's half-aperture at most the parent's; points in: sampled points of the child's cone in"
+        " the parent's; cones in: all of them there. Siblings: pairs of one parent; apexes apart: neither in the other's cone; cones apart:"
+        " moreover no sampled point in both."
     )
     return _over_seeds(nestings, ("method", "rank"), (), _NESTING, note)
 
