@@ -17,7 +17,6 @@ from hypertax.metrics import PAIRINGS
 from hypertax.taxonomy import RANKS
 
 MEASURED = "measured here"
-CLIBD_SOURCE = "published elsewhere: CLIBD (Gong et al., ICLR 2025); read off the project's figure; macro is inferred"
 DASH = "–"
 _SHOWN = {
     "rank": {rank: rank for rank in RANKS},
@@ -35,11 +34,11 @@ class Table:
     """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
 
     tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one seed) and `n` (seeds); where it comes from
-    runs, `runs` names those of each number.
+        runs, `runs` names those of each number; where it has a column `shown`, that is what the cells say.
     rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
     compare: best means are marked among the cells that agree in these columns; none are where empty.
     percent: means are shares, shown in % to one decimal; otherwise numbers are shown to three digits, those of `whole` as integers.
-    whole: the values of the last of `columns` under which there are integers.
+    whole: the values of the last of `columns` under which there are integers. note: what the numbers mean, in sentences.
     """
 
     tidy: pd.DataFrame
@@ -52,6 +51,7 @@ class Table:
     dataset: str = ""
     seeds: str = ""
     runs: tuple[str, ...] = ()
+    note: str = ""
 
     def marks(self) -> pd.Series:
         """Per row of `tidy`: "best" (all that read the same as the best mean), "close" (within one sd of the best), or ""."""
@@ -81,8 +81,8 @@ class Table:
         cells = []
         for mark, (_, row) in zip(self.marks(), self.tidy.iterrows(), strict=True):
             heading = row[self.columns[-1]]
-            cell = text(self._number(row["mean"], heading))
-            if pd.notna(row["mean"]) and pd.notna(row["sd"]):
+            cell = text(row["shown"] if "shown" in row else self._number(row["mean"], heading))
+            if "shown" not in row and pd.notna(row["mean"]) and pd.notna(row["sd"]):
                 cell += plus_minus + text(self._number(row["sd"], heading))
             cells.append({"best": best, "close": close, "": "{}"}[mark].replace("{}", cell))
         tidy = self.tidy.assign(cell=cells)
@@ -110,7 +110,7 @@ class Table:
     def latex(self) -> str:
         """A booktabs `tabular`; the best in bold, those within one sd of it underlined."""
         frame = self._laid_out(escape_latex, r" $\pm$ ", r"\textbf{{}}", r"\underline{{}}")
-        layout = "l" * len(self.rows) + "r" * (frame.shape[1] - len(self.rows))
+        layout = "l" * len(self.rows) + ("l" if self.tidy["mean"].isna().all() else "r") * (frame.shape[1] - len(self.rows))
         return frame.style.hide(axis="index").to_latex(column_format=layout, hrules=True, multicol_align="c")
 
     def __repr__(self) -> str:
@@ -121,9 +121,9 @@ class Table:
         return frame.to_html(index=False, escape=False, border=0)
 
     def provenance(self) -> str:
-        """Data set, seeds, source and runs in sentences."""
-        parts = [f"Data set: {self.dataset}." if self.dataset else "", f"Seeds: {self.seeds}." if self.seeds else ""]
-        parts.append(f"Numbers {self.source}.")
+        """The note, then data set, seeds, source and runs in sentences."""
+        parts = [self.note, f"Data set: {self.dataset}." if self.dataset else "", f"Seeds: {self.seeds}." if self.seeds else ""]
+        parts.append(f"Numbers {self.source}." if self.source else "")
         if self.percent:
             parts.append("Mean ± standard deviation over the seeds, in %." if self.tidy["sd"].notna().any() else "In %.")
         marks = set(self.marks())
@@ -158,6 +158,7 @@ def escape_latex(text: str) -> str:
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_LATEX["−"] = "$-$"
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", DASH: "--", "—": "---", "±": r"$\pm$", "×": r"$\times$"}
 
 
@@ -253,42 +254,6 @@ def frame_table(frame: pd.DataFrame) -> Table:
     return Table(tidy=tidy, rows=tuple(rows), columns=("quantity",), percent=False, whole=whole)
 
 
-def published_clibd_table() -> Table:
-    """CLIBD's published macro top-1 on BIOSCAN-1M's test queries, never mixed with numbers measured here."""
-    rows = []
-    for aligned, ranks in _CLIBD.items():
-        for rank, line in zip(RANKS, ranks, strict=True):
-            for (pairing, split), value in zip(((p, s) for p in PAIRINGS for s in ("seen", "unseen", "harmonic")), line, strict=True):
-                rows.append({"aligned": aligned, "rank": rank, "pairing": pairing, "split": split, "mean": round(value / 100, 3)})
-    tidy = pd.DataFrame(rows).assign(sd=np.nan, n=np.nan)
-    return Table(
-        tidy, ("aligned", "rank"), ("pairing", "split"), source=CLIBD_SOURCE, dataset="BIOSCAN-1M, test queries", seeds="one published run"
-    )
-
-
-# Per rank: seen, unseen and harmonic mean of DNA to DNA, image to image and image to DNA, in %.
-_CLIBD = {
-    "none": (
-        (78.8, 91.8, 84.8, 54.9, 48.0, 51.2, 7.7, 9.6, 8.5),
-        (86.2, 82.1, 84.1, 28.1, 21.7, 24.5, 0.5, 0.8, 0.6),
-        (82.1, 69.4, 75.2, 14.2, 10.3, 11.9, 0.2, 0.0, 0.0),
-        (76.4, 63.6, 69.4, 7.2, 5.0, 5.9, 0.1, 0.0, 0.0),
-    ),
-    "image+DNA": (
-        (100.0, 100.0, 100.0, 89.5, 97.6, 93.4, 99.7, 71.8, 83.5),
-        (99.1, 97.6, 98.3, 89.1, 81.1, 84.9, 90.2, 44.6, 59.7),
-        (97.7, 93.0, 95.3, 74.1, 59.7, 66.1, 73.4, 18.7, 29.8),
-        (94.4, 86.9, 90.5, 59.2, 45.1, 51.2, 58.1, 7.7, 13.6),
-    ),
-    "image+DNA+text": (
-        (100.0, 100.0, 100.0, 99.7, 94.4, 97.0, 99.4, 88.5, 93.6),
-        (100.0, 98.3, 99.1, 90.9, 81.8, 86.1, 90.8, 50.1, 64.6),
-        (98.2, 94.7, 96.4, 74.6, 60.4, 66.8, 70.6, 20.8, 32.1),
-        (95.6, 90.4, 92.9, 59.3, 45.0, 51.2, 51.6, 8.6, 14.7),
-    ),
-}
-
-
 def write_table(
     frame: Table | pd.DataFrame,
     name: str,
@@ -324,6 +289,8 @@ def write_table(
         numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
     if table.runs and "runs" not in numbers:
         numbers = numbers.assign(runs=" ".join(table.runs))
+    texts = "shown" in numbers and numbers.filter(["mean", "value"]).isna().all(axis=None)
+    numbers = numbers.drop(columns=["mean", "value"] if texts else "shown", errors="ignore")
     numbers = numbers.assign(source=table.source, dataset=table.dataset)
     paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
     with atomic_path(paths[0]) as temporary:

@@ -15,13 +15,13 @@ from hypertax.tables import (
     frame_table,
     main_table,
     novel_table,
-    published_clibd_table,
     ranking_table,
     split_table,
     topk_table,
     write_table,
 )
 from hypertax.tables_document import write_document
+from hypertax.tables_published import published_clibd_table
 from hypertax.taxonomy import RANKS
 
 METHODS = {"Unaligned": 0.1, "Euclidean CL": 0.5, "Hyperbolic CL + SEL": 0.52}
