@@ -54,6 +54,7 @@ _COST = {
     "seconds": ("seconds", _whole),
     "seconds_per_epoch": ("seconds per epoch", _decimal),
     "milliseconds_per_step": ("milliseconds per step", _whole),
+    "peak_memory": ("peak memory, MiB", _whole),
 }
 
 
@@ -184,7 +185,7 @@ def nesting_table(nestings: pd.DataFrame) -> Table:
 
 
 def cost_table(study: Sequence[StudyRun]) -> Table:
-    """Parameters and time by method and device, from each run's environment and history.
+    """Parameters, time and memory by method and device, from each run's environment and history.
 
     `seconds` is the whole run, with validation, embedding and writing; an epoch's are between the first and the last epoch of the history,
     with its validation; a step's are the epoch's over its steps. Without training there is neither.
@@ -199,8 +200,9 @@ def cost_table(study: Sequence[StudyRun]) -> Table:
         row["device"] = f"{environment['device']}, {environment['threads']} thread{'s' * (environment['threads'] != 1)}"
         row |= {"parameters": environment["parameters"], "seconds": environment["seconds"], "epochs": epochs if epochs else np.nan}
         row |= {"seconds_per_epoch": time / epochs if epochs else np.nan, "milliseconds_per_step": 1000 * time / steps if steps else np.nan}
+        row["peak_memory"] = environment.get("peak_memory_mib", np.nan)
         rows.append(row)
-    note = "Seconds of wall time on a machine that may have had other work: of the whole run, and per epoch with its validation."
+    note = "Peak memory of the process that trained. Seconds of wall time on a machine that may have had other work: of the whole run, and per epoch with its validation."
     return _over_seeds(pd.DataFrame(rows), ("method", "device"), (), _COST, note)
 
 

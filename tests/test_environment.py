@@ -87,12 +87,13 @@ def test_what_the_code_imports_is_declared():
         code[path] = re.sub(r"(?m)^\s*[%!].*$", "", lines)
     # These come with pytest, papermill and snakemake, jupyterlab's kernel.
     carried = {"packaging", "nbclient", "nbformat", "nbconvert", "ipython", "ipykernel"}
+    own = {"hypertax", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
     missing = {}
     for path, text in code.items():
         for node in ast.walk(ast.parse(text)):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for module in {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"hypertax", "conftest", "explorer_cases", "figure_checks"}:
+            for module in {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - own:
                 names = {canonicalize_name(name) for name in providers.get(module, [module])}
                 if not names & (declared | carried):
                     missing.setdefault(module, []).append(path.name)

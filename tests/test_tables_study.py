@@ -68,8 +68,8 @@ def test_difference_table_letter_by_letter(tmp_path):
     assert lines(difference_table(frame, protocol="novel"))[2:] == ["| New | genus | −5.0 [−9.0, −1.0] \\* |"]
     csv, markdown, tex = write_table(table, "difference", tmp_path / "simulated", caption="Differences")
     assert csv.read_text().splitlines()[:2] == [
-        "method,reference,pairing,rank,verdict,queries,seeds,seeds_agreeing,value,low,high,source,dataset",
-        "New,Old,DNA to DNA,species,better,9,3,3,0.05,0.01,0.09,measured here,simulated",
+        "method,reference,pairing,rank,verdict,queries,seeds,seeds_agreeing,value,low,high,runs,source,dataset",
+        "New,Old,DNA to DNA,species,better,9,3,3,0.05,0.01,0.09,new-seed0 old_1,measured here,simulated",
     ]
     text = markdown.read_text()
     assert "Difference to Old in points" in text and "\\* where the interval, before it is rounded, excludes" in text
@@ -158,15 +158,15 @@ def test_cost_table_from_run_folders(tmp_path):
         epochs = range(3) if label == "Trained" else range(1)
         history = [{"epoch": e, "step": 50 * e, "seconds": 4.0 + (last - 4) / 2 * e} for e in epochs]
         pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
-        facts = {"device": "cpu", "threads": 1, "seconds": total, "parameters": 1_283_505}
+        facts = {"device": "cpu", "threads": 1, "seconds": total, "parameters": 1_283_505, "peak_memory_mib": 900 + seed}
         (folder / "environment.json").write_text(json.dumps(facts))
         members.append(SimpleNamespace(row=SimpleNamespace(label=label), seed=seed, run=Run(folder)))
     table = cost_table(members)
     assert lines(table) == [
-        "| Method | Device | parameters | epochs | seconds | seconds per epoch | milliseconds per step |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        "| Trained | cpu, 1 thread | 1,283,505 | 2 | 41 ± 16 | 15.00 ± 7.07 | 300 ± 141 |",
-        "| Unaligned | cpu, 1 thread | 1,283,505 | – | 6 | – | – |",
+        "| Method | Device | parameters | epochs | seconds | seconds per epoch | milliseconds per step | peak memory, MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| Trained | cpu, 1 thread | 1,283,505 | 2 | 41 ± 16 | 15.00 ± 7.07 | 300 ± 141 | 900 ± 1 |",
+        "| Unaligned | cpu, 1 thread | 1,283,505 | – | 6 | – | – | 900 |",
     ]
     assert table.runs == ("Trained-0", "Trained-1", "Unaligned-0")
 
