@@ -202,55 +202,52 @@ def _judged(gaps: np.ndarray) -> dict:
 
 
 def sentences(differences: pd.DataFrame, average: str = "macro") -> list[str]:
-    """What the rows of `compare` say, in plain sentences: per method the cells above, below and neither, then the claim's cell.
+    """What the rows of `compare` say: how the intervals were made, then per method where it is better, worse or neither, and the claim's cell.
 
     "better" stands only where an interval excludes zero. Harmonic means are left out, as they repeat what seen and unseen say.
     """
     chosen = differences[(differences["average"] == average) & (differences["split"] != "harmonic")]
     texts = []
-    for (method, reference), cells in chosen.groupby(["method", "reference"], sort=False):
-        count = len(cells)
-        held = {verdict: cells[cells["verdict"] == verdict] for verdict in (BETTER, WORSE, NEITHER)}
-        counts = ", ".join(f"{verdict} in {len(part)}" for verdict, part in held.items() if len(part))
-        seeds = _plural(cells["seeds"].max(), "seed")
+    for reference, others in chosen.groupby("reference", sort=False):
+        count = others.groupby("method").size().max()
         texts.append(
-            f"{method} against {reference}, {average} top-1, {seeds}, {_plural(count, 'cell')}: {counts} (95 % intervals from a paired"
-            f" bootstrap over the queries, not corrected for the number of cells: of {count}, about {count / 20:.1f} would exclude zero"
-            " by chance alone)."
+            f"Against {reference}, {average} top-1, {_plural(others['seeds'].max(), 'seed')}, {_plural(count, 'cell')} (pairing, species seen,"
+            " unseen or novel, rank): 95 % intervals from a paired bootstrap over the queries, not corrected for the number of cells:"
+            f" of {count}, about {count / 20:.1f} would exclude zero by chance alone."
         )
-        for verdict in (BETTER, WORSE):
-            part = held[verdict]
-            if len(part):
-                texts.append(f"{method} is {verdict} than {reference} in: {'; '.join(map(_cell_with_interval, part.to_dict('records')))}.")
-        if len(held[NEITHER]):
-            listed = "; ".join(map(_cell, held[NEITHER].to_dict("records")))
-            texts.append(f"No difference between {method} and {reference} is shown in: {listed}.")
-        texts += [_claim(row) for row in cells[(cells[list(CLAIM)] == pd.Series(CLAIM)).all(axis=1)].to_dict("records")]
+        for method, cells in others.groupby("method", sort=False):
+            held = {verdict: cells[cells["verdict"] == verdict] for verdict in (BETTER, WORSE, NEITHER)}
+            said = [f"{method}: {', '.join(f'{verdict} in {len(part)}' for verdict, part in held.items() if len(part))}."]
+            for verdict in (BETTER, WORSE):
+                part = held[verdict]
+                if len(part):
+                    where = "all" if len(part) == len(cells) and len(cells) > 1 else _listed(part)
+                    said.append(f"{verdict.capitalize()} in {where}.")
+            said += [_claim(row) for row in cells[(cells[list(CLAIM)] == pd.Series(CLAIM)).all(axis=1)].to_dict("records")]
+            texts.append(" ".join(said))
     return texts
+
+
+def _listed(cells: pd.DataFrame) -> str:
+    """Cells in few words: ranks by pairing and kind of species."""
+    kind = np.where(cells["protocol"] == "novel", "novel", cells["split"])
+    parts = cells.assign(kind=kind).groupby(["pairing", "kind"], sort=False)["rank"].agg(", ".join)
+    return "; ".join(f"{pairing}, {kind} ({ranks})" for (pairing, kind), ranks in parts.items())
 
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _cell(row: dict) -> str:
-    if row["protocol"] == "novel":
-        return f"{row['pairing']}, novel species, {row['rank']}"
-    return f"{row['pairing']}, {row['split']}, {row['rank']}"
-
-
 def _interval(row: dict) -> str:
     return f"{100 * row['difference']:+.1f} points, {100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
 
 
-def _cell_with_interval(row: dict) -> str:
-    return f"{_cell(row)} ({_interval(row)}; {row['seeds_agreeing']} of {_plural(row['seeds'], 'seed')} the same way)"
-
-
 def _claim(row: dict) -> str:
     finding = {
-        BETTER: f"{row['method']} is better than {row['reference']}",
-        WORSE: f"{row['method']} is worse than {row['reference']}",
-        NEITHER: f"no difference between {row['method']} and {row['reference']} is shown",
+        BETTER: f"better than {row['reference']}",
+        WORSE: f"worse than {row['reference']}",
+        NEITHER: f"no difference to {row['reference']} is shown",
     }[row["verdict"]]
-    return f"Unseen species from DNA, the claim of the abstract (DNA to DNA, unseen, species): {finding} ({_interval(row)})."
+    agreeing = f"{row['seeds_agreeing']} of {_plural(row['seeds'], 'seed')} the same way"
+    return f"Unseen species from DNA, the claim of the abstract: {finding} ({_interval(row)}; {agreeing})."
