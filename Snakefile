@@ -10,15 +10,23 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
-from hypertax.data import data_set_name
+from hypertax.data import data_set_name, load_specimens
 from hypertax.dependencies import modules as files_of, sources
-from hypertax.experiments import load_rows
+from hypertax.experiments import applicable, load_rows, views_of
 from hypertax.files import ROOT, resolve
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
 SEEDS = int(config.get("seeds", 3))
-GROUPS = {group: load_rows(group) for group in str(config.get("group", "core")).split(",")}
+VIEWS = {"image", "dna"}
+if resolve(DATASET).is_file():
+    # Somebody's table may have no images, or no barcodes: rows that need both are left out.
+    try:
+        VIEWS = views_of(load_specimens(DATASET))
+    except ValueError:
+        pass  # The rule `specimens` says what is wrong with it.
+
+GROUPS = {group: applicable(load_rows(group), VIEWS) for group in str(config.get("group", "core")).split(",")}
 
 ROWS = {row.name: row for rows in GROUPS.values() for row in rows if row.notebook}
 NAME = data_set_name(DATASET)

@@ -13,7 +13,7 @@ import pytest
 
 from hypertax.config import RunConfig
 from hypertax.dependencies import sources
-from hypertax.experiments import EXPERIMENTS, Row, load_groups, load_rows
+from hypertax.experiments import EXPERIMENTS, Row, applicable, load_groups, load_rows, require_something_to_learn
 from hypertax.files import ROOT
 from hypertax.pipeline import NotebookError, main, paper, run
 from hypertax.study import sweep
@@ -261,3 +261,16 @@ def test_a_failing_row_leaves_the_others_running_and_is_reported(repository):
     notebook(broken, "pass")
     code, output = make_paper(repository)
     assert code == 0 and started(output) == {"b-seed0", "evaluate-core", "figures-core"}, output
+
+
+def test_rows_that_data_without_images_cannot_train_are_left_out():
+    names = [row.name for row in applicable(load_rows("core"), {"dna"})]
+    assert "hyperbolic-cl-notext" not in names and "hyperbolic-cl-sel-notext" not in names
+    assert {"unaligned", "euclidean-cl", "hyperbolic-sel", "hyperbolic-cl-sel"} <= set(names)
+    assert applicable(load_rows("core"), {"image", "dna"}) == load_rows("core")
+    assert "euclidean-cl-image" not in [row.name for row in applicable(load_rows("modalities"), {"dna"})]
+    config = RunConfig.create("tiny", full_text=False)
+    with pytest.raises(ValueError, match="full_text must be True where the specimens have one view alone .dna.") as error:
+        require_something_to_learn(config, {"dna"})
+    assert "\n" not in str(error.value)
+    require_something_to_learn(config, {"image", "dna"})
