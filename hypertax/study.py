@@ -76,6 +76,7 @@ def run_records(study: list[StudyRun]) -> pd.DataFrame:
         about = {name: environment.get(name) for name in facts}
         versions = {f"{package} version": version for package, version in environment["versions"].items()}
         configuration = {name: value for name, value in member.run.config.to_dict().items() if name not in ("seed", "threads", "device")}
+        configuration["dataset"] = data_set_name(configuration["dataset"])
         records.append({"run": member.run.name, "method": member.row.label, "seed": member.seed} | about | versions | configuration)
     return pd.DataFrame(records)
 
