@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -77,6 +78,9 @@ class RunConfig:
     steps: int = 0
     """Optimiser steps to make at least, in whole epochs: the tiny preset passes over a small table more often than over a large one."""
     batch_size: int = 0
+    """Specimens of one step, over all processes; the losses see them all at once."""
+    micro_batch: int = 0
+    """Specimens (and as many names) that pass the encoders at a time, in each process; 0 for all. It sets the memory, not the result."""
     learning_rate: float = 0.0
     """Peak of the one-cycle schedule."""
     image_rate: float = 1.0
@@ -95,6 +99,10 @@ class RunConfig:
     """`auto`, `cpu`, `cuda` or `mps`."""
     precision: str = "no"
     """Of the encoders: `no` (fp32) or `bf16`; the geometry is always fp32."""
+    workers: int = 0
+    """Processes that prepare batches beside each training process; 0: it prepares its own."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints within an epoch, whose end always writes one; 0: only there."""
     threads: int = 0
     """CPU threads, 0 for all. The tiny preset uses one, so that its numbers do not depend on the number of cores."""
 
@@ -175,6 +183,9 @@ _RANGES = {
     "epochs": (1, math.inf, _WHOLE),
     "steps": (0, math.inf, _WHOLE),
     "batch_size": (2, math.inf, _WHOLE),
+    "micro_batch": (0, math.inf, _WHOLE),
+    "workers": (0, math.inf, _WHOLE),
+    "checkpoint_steps": (0, math.inf, _WHOLE),
     "learning_rate": (1e-8, 1, _NUMBER),
     "image_rate": (0, 10, _NUMBER),
     "text_rate": (0, 10, _NUMBER),
@@ -227,6 +238,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "precision": "bf16",
     },
 }
+
+
+def parse_value(text: str) -> Any:
+    """A parameter's value as typed on a command line: a number, True, False or None where it reads as one, otherwise the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _options(names) -> str:

@@ -67,11 +67,9 @@ class HypertaxModel(nn.Module):
         return self.space.tangent(features, modality)
 
     def forward(self, batch: Batch, texts: Tensor | None) -> dict[str, Tensor]:
-        """Points of the batch's images and barcodes (B, D), and of the given texts' tokens (U, L) as `text` (U, D)."""
+        """Tangent vectors of the batch's images and barcodes (B, D), and of the given texts' tokens (U, L) as `text` (U, D)."""
         inputs = {"image": batch.image, "dna": batch.dna, "text": texts}
-        return {
-            m: self.space.lift(self.tangent(m, inputs[m])) for m in self.modalities if inputs[m] is not None and len(inputs[m])
-        }
+        return {m: self.tangent(m, inputs[m]) for m in self.modalities if inputs[m] is not None and len(inputs[m])}
 
     @torch.no_grad()
     def clamp_(self) -> None:

@@ -26,13 +26,17 @@ class Objective:
         self.pair = has_text and config.entailment == "pair"
         self.align_text = has_text and config.full_text and config.contrastive_weight > 0
         self.padding = model.tokens.padding
-        self.tokens = torch.from_numpy(model.tokens(names.texts)) if has_text else None
+        self._tokens = torch.from_numpy(model.tokens(names.texts)) if has_text else None
         self.taxon_text = torch.from_numpy(names.taxon_text).to(device)
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The terms by name, and their weighted sum as `loss`; 0-d tensors."""
-        texts = self._texts(batch)
-        points = model(batch, self._tokens(texts))
+        texts = self.texts(batch)
+        return self.terms(model(batch, self.tokens_of(texts)), batch, texts)
+
+    def terms(self, tangents: dict[str, Tensor], batch: Batch, texts: Tensor) -> dict[str, Tensor]:
+        """The same from the tangent vectors that the model made of the batch and of `texts`; of the batch, only labels are read."""
+        points = {m: self.space.lift(v) for m, v in tangents.items()}
         specimens = {m: (points[m], has) for m, has in (("image", batch.has_image), ("dna", batch.has_dna)) if m in points}
         full = None
         if (self.align_text or self.pair) and len(texts):
@@ -58,7 +62,7 @@ class Objective:
             total = total + config.entailment_weight * (parts["intra"] + parts["inter"])
         return {"loss": total, **terms}
 
-    def _texts(self, batch: Batch) -> Tensor:
+    def texts(self, batch: Batch) -> Tensor:
         """Sorted ids of the texts that the step needs, each once."""
         wanted = [batch.full_text[:0]]
         if self.align_text or self.pair:
@@ -67,11 +71,11 @@ class Objective:
             wanted.append(self.taxon_text[batch.lineage[batch.lineage >= 0]])
         return torch.unique(torch.cat(wanted))
 
-    def _tokens(self, texts: Tensor) -> Tensor | None:
+    def tokens_of(self, texts: Tensor) -> Tensor | None:
         """(U, L) tokens, without the columns in which every text has ended."""
-        if self.tokens is None or not len(texts):
+        if self._tokens is None or not len(texts):
             return None
-        tokens = self.tokens[texts.cpu()]
+        tokens = self._tokens[texts.cpu()]
         return tokens[:, : int((tokens != self.padding).sum(dim=1).max())].to(texts.device)
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import fcntl
 import json
 import logging
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hypertax.config import PRESETS, RunConfig
+from hypertax.config import PRESETS, RunConfig, parse_value
 from hypertax.experiments import TRAINING, load_rows
 from hypertax.files import ROOT, resolve, shown, write_text
 
@@ -259,13 +258,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hypertax.pipeline", description="Execute one notebook, or all of them.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -291,7 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         if given.command == "run":
-            run(given.notebook, given.output, {name: _value(value) for name, value in given.parameters}, stamp=given.stamp)
+            run(given.notebook, given.output, {name: parse_value(value) for name, value in given.parameters}, stamp=given.stamp)
             return 0
         if given.command == "prepare":
             prepare(given.dataset, given.stamp)

@@ -1,4 +1,8 @@
-"""Training: the loop, the schedule, checkpoints and the history; `train` returns a finished run, reused or resumed where there is one."""
+"""Training: the loop, the schedule, checkpoints and the history; `train` returns a finished run, reused or resumed where there is one.
+
+In several processes (`accelerate launch -m hypertax.launch ...`, or `processes` of the notebooks) every one runs the same loop on its share of
+each batch; the first one alone validates, embeds, writes and speaks.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ import os
 import resource
 import sys
 import time
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from hypertax.config import RunConfig
@@ -22,12 +29,15 @@ from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.files import atomic_path, shown
 from hypertax.geometry_metrics import geometry
+from hypertax.large_batch import LargeBatch, random_state, set_random_state
 from hypertax.metrics import selection_score
 from hypertax.model import HypertaxModel, build_model, embed
 from hypertax.objective import Objective
 from hypertax.runs import Run, finished, run_name, runs_folder, write_environment
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
+LONGEST_VALIDATION = 4 * 3600
+"""Seconds that the other processes wait for the first one."""
 VALIDATION_QUERIES = ("val_seen", "val_unseen")
 
 
@@ -62,7 +72,7 @@ def unaligned(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path 
     if run:
         return run
     training = _Training(config, specimens, folder, data, progress)
-    training.history = [training.validate(epoch=0)]
+    training.at.history = [training.validate(epoch=0)]
     return training.finish(best_epoch=0)
 
 
@@ -71,34 +81,43 @@ class _Training:
 
     def __init__(self, config: RunConfig, specimens: pd.DataFrame, folder: Path, data: str, progress: bool) -> None:
         from accelerate import Accelerator
+        from accelerate.utils import InitProcessGroupKwargs
 
-        torch.set_num_threads(config.threads or os.cpu_count() or 1)
-        self.config, self.folder, self.data, self.progress = config, folder, data, progress
+        self.config, self.folder, self.data = config, folder, data
         self.started = time.perf_counter()
-        self.accelerator = Accelerator(cpu=config.device == "cpu")
+        self.accelerator = Accelerator(
+            cpu=config.device == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=LONGEST_VALIDATION))]
+        )
         self.device = self.accelerator.device
+        self.first = self.accelerator.is_main_process
+        torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // self.accelerator.num_processes))
+        self.progress = progress and self.first
         self.specimens = specimens
         self.names = Names(specimens, cumulative=config.entailment_text == "cumulative")
         is_training = specimens["split"].isin(TRAINING_SPLITS).to_numpy()
         model = build_model(config, specimens, self.names, is_training)
-        self.objective = Objective(config, self.names, model, self.device)
+        self.model = model.to(self.device)
+        self.step = LargeBatch(Objective(config, self.names, model, self.device), self.accelerator, config.micro_batch)
         rows = np.flatnonzero(is_training)
         if config.max_specimens and len(rows) > config.max_specimens:
             rows = np.sort(np.random.default_rng(config.seed).choice(rows, config.max_specimens, replace=False))
+        if min(len(rows), config.batch_size // 2) < self.accelerator.num_processes:
+            raise ValueError(
+                f"{self.accelerator.num_processes} processes are too many for batches of {config.batch_size} of {len(rows)} specimens: each needs"
+                " one even of the last, which may be half as large."
+            )
         self.training_data = self._tensors(model, rows, augment=True)
         in_validation = specimens["split"].isin([*VALIDATION_QUERIES, *KEY_SPLITS]).to_numpy()
         self.validation_rows = np.flatnonzero(in_validation)
         self.validation_data = self._tensors(model, self.validation_rows)
-        self.steps_per_epoch = max(1, len(loader(self.training_data, config.batch_size, shuffle_seed=0)))
+        self.steps_per_epoch = len(self._batches(seed=0))
         self.epochs = max(config.epochs, math.ceil(config.steps / self.steps_per_epoch))
-        optimizer = _optimizer(model, config)
-        peaks = [group["lr"] for group in optimizer.param_groups]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=self.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
+        self.optimizer = _optimizer(model, config)
+        peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, peaks, total_steps=self.epochs * self.steps_per_epoch + 1, pct_start=config.warmup
         )
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.schedule = schedule
-        self.history: list[dict] = []
+        self.at = _Progress()
 
     def _tensors(self, model: HypertaxModel, rows: np.ndarray, augment: bool = False) -> Specimens:
         table = self.specimens.iloc[rows].reset_index(drop=True)
@@ -107,58 +126,75 @@ class _Training:
             data.photographs.remember()
         return data
 
+    def _batches(self, seed: int, start: int = 0) -> DataLoader:
+        share = (self.accelerator.process_index, self.accelerator.num_processes)
+        return loader(
+            self.training_data, self.config.batch_size, shuffle_seed=seed, start=start, share=share, workers=self.config.workers
+        )
+
     def run(self) -> Run:
-        epoch, best = self._resume()
-        if not self.history:
-            self.history = [self.validate(epoch=0)]
+        self._resume()
+        at = self.at
+        if not at.history:
+            at.history = [self.validate(epoch=0)]
         bar = tqdm(
             total=self.epochs * self.steps_per_epoch,
-            initial=epoch * self.steps_per_epoch,
+            initial=at.epoch * self.steps_per_epoch + at.batch,
             desc=self.config.method,
             disable=not self.progress,
             mininterval=2,
             unit="step",
         )
         with bar:
-            while epoch < self.epochs:
-                epoch += 1
-                losses = self._epoch(epoch, bar)
-                self.history.append(losses | self.validate(epoch))
-                score = self.history[-1]["selection"]
+            while at.epoch < self.epochs:
+                losses = self._epoch(at.epoch + 1, bar)
+                at.epoch, at.batch, at.sums = at.epoch + 1, 0, {}
+                at.history.append(losses | self.validate(at.epoch))
+                score = at.history[-1]["selection"]
                 bar.set_postfix(loss=f"{losses['loss']:.3f}", validation=f"{score:.3f}")
-                if best is None or score > self.history[best]["selection"]:
-                    best = epoch
+                if at.best is None or score > at.history[at.best]["selection"]:
+                    at.best = at.epoch
                     self._save_best()
-                self._checkpoint(epoch, best)
-        self.accelerator.unwrap_model(self.model).load_state_dict(load_file(self.folder / "best.safetensors"))
-        return self.finish(best)
+                self._checkpoint()
+        if self.first:
+            self.model.load_state_dict(load_file(self.folder / "best.safetensors"))
+        return self.finish(at.best)
 
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, float]:
         seed = 1_000_003 * (self.config.seed + 1) + epoch
-        torch.manual_seed(seed)
+        at = self.at
+        if not at.batch:
+            # Views and dropout are drawn by each process for its own specimens.
+            torch.manual_seed(seed + 7_368_787 * self.accelerator.process_index)
         self.model.train()
-        sums: dict[str, float] = {}
-        batches = 0
-        for batch in loader(self.training_data, self.config.batch_size, shuffle_seed=seed):
-            terms = self.objective(self.model, batch.to(self.device))
-            loss = terms["loss"]
-            if not torch.isfinite(loss):
-                raise TrainingDiverged(f"The loss is not finite in epoch {epoch} of {self.folder.name}: lower learning_rate and start again.")
+        for batch in self._batches(seed, start=at.batch):
             self.optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+            terms = self.step.backward(self.model, batch.to(self.device))
+            if not torch.isfinite(terms["loss"]):
+                raise TrainingDiverged(f"The loss is not finite in epoch {epoch} of {self.folder.name}: lower learning_rate and start again.")
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
             self.optimizer.step()
             self.schedule.step()
-            self.accelerator.unwrap_model(self.model).clamp_()
+            self.model.clamp_()
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
-            batches += 1
+                at.sums[name] = at.sums.get(name, 0.0) + value.item()
+            at.batch += 1
             bar.update()
-        return {"learning_rate": self.schedule.get_last_lr()[0], **{name: value / batches for name, value in sums.items()}}
+            if self.config.checkpoint_steps and at.batch % self.config.checkpoint_steps == 0 and at.batch < self.steps_per_epoch:
+                self._checkpoint()
+        return {"learning_rate": self.schedule.get_last_lr()[0], **{name: value / at.batch for name, value in at.sums.items()}}
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, its losses aside."""
-        model = self.accelerator.unwrap_model(self.model)
+        """The history's row of an epoch, its losses aside; made by the first process, known to all."""
+        rows = [self._validated(epoch) if self.first else {}]
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            broadcast_object_list(rows)
+        return rows[0]
+
+    def _validated(self, epoch: int) -> dict[str, float]:
+        model = self.model
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
         embeddings = embed(model, table, data=self.validation_data, names=self.names.take(self.validation_rows))
         row = {"epoch": epoch, "step": epoch * self.steps_per_epoch, "seconds": time.perf_counter() - self.started}
@@ -168,15 +204,22 @@ class _Training:
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""
-        model = self.accelerator.unwrap_model(self.model)
+        if self.first:
+            self._write(best_epoch)
+        self.accelerator.wait_for_everyone()
+        return Run(self.folder)
+
+    def _write(self, best_epoch: int) -> None:
+        model = self.model
         model.save_pretrained(self.folder)
         with atomic_path(self.folder / "history.csv") as temporary:
-            pd.DataFrame(self.history).to_csv(temporary, index=False)
+            pd.DataFrame(self.at.history).to_csv(temporary, index=False)
         self._embed_all(model).save(self.folder / "embeddings.parquet")
         write_environment(
             self.folder,
             best_epoch=best_epoch,
             device=str(self.device),
+            processes=self.accelerator.num_processes,
             threads=torch.get_num_threads(),
             seconds=round(time.perf_counter() - self.started, 1),
             parameters=sum(p.numel() for p in model.parameters()),
@@ -185,7 +228,6 @@ class _Training:
         )
         for leftover in ("checkpoint.pt", "best.safetensors"):
             (self.folder / leftover).unlink(missing_ok=True)
-        return Run(self.folder)
 
     def _embed_all(self, model: HypertaxModel) -> Embeddings:
         keep = np.flatnonzero((self.specimens["split"] != "no_split").to_numpy())
@@ -194,36 +236,58 @@ class _Training:
         )
 
     def _save_best(self) -> None:
-        state = self.accelerator.unwrap_model(self.model).state_dict()
-        with atomic_path(self.folder / "best.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in state.items()}, temporary)
+        if self.first:
+            with atomic_path(self.folder / "best.safetensors") as temporary:
+                save_file({name: value.contiguous() for name, value in self.model.state_dict().items()}, temporary)
 
-    def _checkpoint(self, epoch: int, best: int) -> None:
+    def _checkpoint(self) -> None:
+        # Of every process: (processes, bytes).
+        random = [self.accelerator.gather(state[None].to(self.device)).cpu() for state in random_state(self.device)]
         state = {
-            "epoch": epoch,
-            "best": best,
-            "history": self.history,
+            **vars(self.at),
+            "processes": self.accelerator.num_processes,
             "seconds": time.perf_counter() - self.started,
-            "model": self.accelerator.unwrap_model(self.model).state_dict(),
+            "random": random,
+            "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        with atomic_path(self.folder / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        if self.first:
+            with atomic_path(self.folder / "checkpoint.pt") as temporary:
+                torch.save(state, temporary)
 
-    def _resume(self) -> tuple[int, int | None]:
+    def _resume(self) -> None:
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
-            return 0, None
+            return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
+        self.at = _Progress(**{name: state[name] for name in vars(self.at)})
+        if self.at.batch and state["processes"] != self.accelerator.num_processes:
+            raise ValueError(
+                f"{shown(self.folder)} was interrupted within an epoch of {state['processes']} processes: go on with as many, or delete it."
+            )
+        self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.history = state["history"]
+        set_random_state([part[self.accelerator.process_index] for part in state["random"]], self.device)
         self.started = time.perf_counter() - state["seconds"]
         if self.progress:
-            print(f"Going on after epoch {state['epoch']} of {self.epochs} of {shown(self.folder)}.")
-        return state["epoch"], state["best"]
+            within = f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
+            print(f"Going on after epoch {self.at.epoch}{within} of {self.epochs} of {shown(self.folder)}.")
+
+
+@dataclass
+class _Progress:
+    """How far a training has come.
+
+    epoch: epochs finished. batch: steps made of the next one. sums: of its loss terms. best: the epoch with the highest validation score.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    best: int | None = None
+    history: list[dict] = field(default_factory=list)
 
 
 def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer:

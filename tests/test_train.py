@@ -97,20 +97,23 @@ def test_a_finished_run_is_reused_and_a_changed_one_is_not(specimens, tmp_path):
     assert train(config(), fewer, output=tmp_path, progress=False).folder != run.folder
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(specimens, tmp_path, monkeypatch):
-    whole = train(config(epochs=3), specimens, output=tmp_path / "whole", progress=False)
+@pytest.mark.parametrize("stop", [(2, 0), (1, 1)], ids=["after an epoch", "within one"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(specimens, tmp_path, monkeypatch, stop, workers):
+    settings = config(epochs=3, batch_size=8, checkpoint_steps=1, workers=workers)
+    whole = train(settings, specimens, output=tmp_path / "whole", progress=False)
     save = _Training._checkpoint
 
-    def save_and_stop(self, epoch, best):
-        save(self, epoch, best)
-        if epoch == 2:
+    def save_and_stop(self):
+        save(self)
+        if (self.at.epoch, self.at.batch) == stop:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(_Training, "_checkpoint", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
-        train(config(epochs=3), specimens, output=tmp_path / "cut", progress=False)
+        train(settings, specimens, output=tmp_path / "cut", progress=False)
     monkeypatch.setattr(_Training, "_checkpoint", save)
-    resumed = train(config(epochs=3), specimens, output=tmp_path / "cut", progress=False)
+    resumed = train(settings, specimens, output=tmp_path / "cut", progress=False)
     pd.testing.assert_frame_equal(whole.history.drop(columns="seconds"), resumed.history.drop(columns="seconds"), check_exact=True)
     assert np.array_equal(whole.embeddings().tangent, resumed.embeddings().tangent)
     assert not list(resumed.folder.glob("checkpoint*")), "nothing is left over"
@@ -182,7 +185,7 @@ def test_unaligned_is_the_model_before_training(specimens, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(specimens, tmp_path, monkeypatch):
     training = _Training(config(), specimens, tmp_path / "run", data="", progress=False)
-    monkeypatch.setattr(training, "objective", lambda model, batch: {"loss": torch.tensor(float("nan"))})
+    monkeypatch.setattr(training.step, "backward", lambda model, batch: {"loss": torch.tensor(float("nan"))})
     with pytest.raises(TrainingDiverged, match="epoch 1.*learning_rate"):
         training.run()
 
@@ -213,6 +216,17 @@ def test_batches_cover_the_table_once_in_a_seeded_order(specimens):
     assert order(1) == order(1) != order(2)
     assert len(set(order(1))) == len(order(1)) >= len(specimens) - 7
     assert torch.cat([batch.index for batch in loader(data, 16)]).tolist() == list(range(len(specimens)))
+
+
+def test_the_parts_of_a_batch_are_the_batch_and_a_start_leaves_out_the_first_ones(specimens):
+    data = Specimens(specimens, Names(specimens), None, 0)
+    whole = [batch.index for batch in loader(data, 16, shuffle_seed=3)]
+    parts = [[batch.index for batch in loader(data, 16, shuffle_seed=3, share=(i, 3))] for i in range(3)]
+    assert len(whole) == len(loader(data, 16, shuffle_seed=3)) == 4
+    for rows, *part in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat(part), rows) and max(map(len, part)) - min(map(len, part)) <= 1
+    rest = [batch.index for batch in loader(data, 16, shuffle_seed=3, start=3)]
+    assert len(rest) == 1 and torch.equal(rest[0], whole[3])
 
 
 def test_names_are_unique_and_lineages_point_to_them(specimens):

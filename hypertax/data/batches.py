@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hypertax.data.images import Photographs
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
@@ -40,8 +40,18 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def rows(self, which: slice) -> Batch:
+        """Some of its specimens."""
+        return self._each(lambda value: value[which])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = (getattr(self, field.name) for field in fields(self))
-        return Batch(*(None if value is None else value.to(device, non_blocking=True) for value in values))
+        return Batch(*(None if value is None else change(value) for value in values))
+
+    def __len__(self) -> int:
+        return len(self.index)
 
 
 class Names:
@@ -135,20 +145,47 @@ def shifted(bases: Tensor, by: Tensor) -> Tensor:
     return torch.where(inside, bases.gather(1, place.clamp(0, bases.shape[1] - 1)), torch.full_like(bases, BEYOND))
 
 
-def loader(specimens: Specimens, batch_size: int, *, shuffle_seed: int | None = None, workers: int = 0) -> Iterator[Batch]:
-    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than half the size is dropped."""
+def loader(
+    specimens: Specimens,
+    batch_size: int,
+    *,
+    shuffle_seed: int | None = None,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
+    workers: int = 0,
+) -> DataLoader:
+    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than half the size is dropped.
+
+    start: batches to leave out at the beginning. share: (i, n), the i-th of n parts of every batch, for one of n processes; together
+    they are the whole batch, in its order. workers: processes that prepare batches.
+    """
     generator = None if shuffle_seed is None else torch.Generator().manual_seed(shuffle_seed)
-    drop = shuffle_seed is not None and len(specimens) > batch_size and len(specimens) % batch_size < batch_size / 2
     return DataLoader(
         specimens,
-        batch_size=batch_size,
-        shuffle=shuffle_seed is not None,
+        batch_sampler=_Rows(len(specimens), batch_size, generator, start, share),
         generator=generator,
-        drop_last=drop,
         collate_fn=_already_a_batch,
         num_workers=workers,
-        persistent_workers=False,
     )
+
+
+class _Rows(Sampler):
+    """The rows of each batch, as `loader` describes them."""
+
+    def __init__(self, count: int, batch_size: int, generator: torch.Generator | None, start: int, share: tuple[int, int]) -> None:
+        self.count, self.batch_size, self.generator = count, batch_size, generator
+        self.start, self.share = start, share
+        drop = generator is not None and count > batch_size and count % batch_size < batch_size / 2
+        self.batches = count // batch_size if drop else -(-count // batch_size)
+
+    def __len__(self) -> int:
+        return self.batches - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.arange(self.count) if self.generator is None else torch.randperm(self.count, generator=self.generator)
+        part, parts = self.share
+        for rows in order.split(self.batch_size)[self.start : self.batches]:
+            yield rows.tensor_split(parts)[part].tolist()
 
 
 def _already_a_batch(batch: Batch) -> Batch:
