@@ -7,6 +7,7 @@ PRESET = tiny
 SEEDS = 3
 GROUP = core
 CORES = 0
+PROFILE =
 
 RUN = "$(VENV)/bin/python" -m
 STAMP = $(VENV)/.installed
@@ -22,8 +23,8 @@ help: ## this list
 
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)
 
-paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...] CORES=(notebooks at a time)
-	@$(RUN) hypertax.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)"
+paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...] CORES=(notebooks at a time) PROFILE=(of a cluster)
+	@$(RUN) hypertax.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
 
 sweeps: GROUP = modalities,curvature,width,losses
 sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses

@@ -1,5 +1,5 @@
 # The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures of each group.
-# `make paper` runs it; on a cluster, `snakemake --executor ...` runs the same file.
+# `make paper` runs it, on a cluster `make paper PROFILE=profiles/slurm`.
 #
 # A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
 # A notebook's inputs are itself and the library files that it imports, directly or not.
@@ -18,6 +18,8 @@ from hypertax.files import ROOT, resolve
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
 SEEDS = int(config.get("seeds", 3))
+# On a cluster a machine's cores are not known here: a profile's set-threads and set-resources say what a job gets.
+WHOLE = int(config.get("cores", 4))
 VIEWS = {"image", "dna"}
 if resolve(DATASET).is_file():
     # Somebody's table may have no images, or no barcodes: rows that need both are left out.
@@ -106,7 +108,7 @@ rule train:
     params:
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
-    threads: 1 if PRESET == "tiny" else workflow.cores
+    threads: 1 if PRESET == "tiny" else WHOLE
     shell:
         COMMAND
 
@@ -126,7 +128,7 @@ rule evaluate:
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
         rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="04_evaluate",
-    threads: workflow.cores
+    threads: WHOLE
     shell:
         COMMAND
 
@@ -145,6 +147,6 @@ rule figures:
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
         rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="05_figures",
-    threads: workflow.cores
+    threads: WHOLE
     shell:
         COMMAND

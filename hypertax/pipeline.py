@@ -161,11 +161,12 @@ def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> 
             shutil.copyfile(output, path.parent / "notebook.ipynb")
 
 
-def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, group: str = "core", cores: int = 0) -> int:
+def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, group: str = "core", cores: int = 0, profile: str = "") -> int:
     """Run the whole pipeline: data, the rows of a group of `experiments.yaml` (or of several, with commas between) for each seed,
     evaluation, figures.
 
     What is finished and unchanged is not done again. `cores` notebooks run at a time, 0 for what the machine has room for.
+    profile: a folder with a Snakemake profile, which says where the jobs go instead (a cluster: `profiles/slurm`).
 
     Returns:
         0, or 1 if something failed; the reasons are printed, one a line.
@@ -179,6 +180,8 @@ def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, g
         raise ValueError(f"SEEDS must be at least 1, the number of times each row is trained, not {seeds}.")
     if dataset not in ("simulated", "bioscan-1m") and not resolve(dataset).exists():
         raise ValueError(f"DATASET must be simulated, bioscan-1m or the path of a table of specimens; there is no {dataset!r}.")
+    if profile and not (resolve(profile) / "config.yaml").is_file():
+        raise ValueError(f"PROFILE must be a folder with Snakemake's config.yaml, such as profiles/slurm; {profile!r} has none.")
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
     from hypertax.data import data_set_name
 
@@ -192,11 +195,13 @@ def paper(dataset: str = "simulated", *, preset: str = "tiny", seeds: int = 3, g
             for stamp in [*(STAMPS / name).glob("evaluate*.done"), *(STAMPS / name).glob("figures*.done")]:
                 stamp.unlink()
         cores = cores or _room()
+        places = f"as jobs of {profile}" if profile else f"{cores} at a time"
         runs = sum(row.notebook is not None for row in rows) * seeds
-        print(f"{dataset}: {runs} training runs ({group}), {cores} at a time; their own output: {shown(EXECUTED / name)}/*.log", flush=True)
-        given = {"dataset": dataset, "preset": preset, "seeds": seeds, "group": group}
+        print(f"{dataset}: {runs} training runs ({group}), {places}; their own output: {shown(EXECUTED / name)}/*.log", flush=True)
+        given = {"dataset": dataset, "preset": preset, "seeds": seeds, "group": group, "cores": cores}
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(ROOT)]
-        command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
+        command += ["--profile", str(resolve(profile))] if profile else ["--cores", str(cores)]
+        command += ["--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
         command += ["--nocolor", "--config", *(f"{key}={json.dumps(value)}" for key, value in given.items())]
         code = _call(command)
         reasons = sorted((STAMPS / name).glob("*.failed"))
@@ -275,6 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--seeds", default="3", help="number of seeds")
     whole.add_argument("--group", default="core", help="group of rows in experiments.yaml")
     whole.add_argument("--cores", default="0", help="notebooks at a time; 0: what the machine has room for")
+    whole.add_argument("--profile", default="", help="folder of a Snakemake profile, for a cluster")
     return parser
 
 
@@ -291,7 +297,9 @@ def main(arguments: list[str] | None = None) -> int:
         for name in ("seeds", "cores"):
             if not getattr(given, name).isdecimal():
                 raise ValueError(f"{name.upper()} must be a whole number, not {getattr(given, name)!r}.")
-        return paper(given.dataset, preset=given.preset, seeds=int(given.seeds), group=given.group, cores=int(given.cores))
+        return paper(
+            given.dataset, preset=given.preset, seeds=int(given.seeds), group=given.group, cores=int(given.cores), profile=given.profile
+        )
     except (NotebookError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

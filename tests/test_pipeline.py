@@ -274,3 +274,35 @@ def test_rows_that_data_without_images_cannot_train_are_left_out():
         require_something_to_learn(config, {"dna"})
     assert "\n" not in str(error.value)
     require_something_to_learn(config, {"image", "dna"})
+
+
+SBATCH = """#!/bin/sh
+echo "$@" >> "$JOBS/submitted"
+for script; do :; done
+sh "$script" > "$JOBS/$(basename "$script").log" 2>&1 &
+echo $!
+"""
+
+
+@pytest.mark.slow
+def test_the_clusters_profile_submits_every_notebook_as_a_job(repository, tmp_path, monkeypatch):
+    """With a scheduler that starts each job at once, several at a time, on this machine."""
+    shutil.copytree(ROOT / "profiles", repository / "profiles")
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    (jobs / "sbatch").write_text(SBATCH)
+    (jobs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("JOBS", str(jobs))
+    monkeypatch.setenv("PATH", f"{jobs}{os.pathsep}{os.environ['PATH']}")
+    (repository / "tables" / "simulated").mkdir(parents=True)
+    (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
+    code, output = make_paper(repository, "--profile", "profiles/slurm")
+    assert code == 0, output
+    submitted = (jobs / "submitted").read_text().splitlines()
+    jobs_of = {rule: sum(f"--job-name={rule} " in line for line in submitted) for rule in ("specimens", "data", "train", "evaluate", "figures")}
+    assert jobs_of == {"specimens": 1, "data": 1, "train": 2, "evaluate": 1, "figures": 1}
+    assert all(("--gres=gpu:1" in line) == ("--job-name=train " in line) for line in submitted)
+    stamps = {path.stem for path in (repository / "runs" / ".stamps" / "simulated").glob("*.done")}
+    assert stamps == {"specimens", "data", "a-seed0", "b-seed0", "evaluate-core", "figures-core"}
+    assert make_paper(repository, "--profile", "profiles/slurm")[0] == 0
+    assert len((jobs / "submitted").read_text().splitlines()) == len(submitted), "nothing is done again"
