@@ -10,6 +10,7 @@ parameters then finds finished.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TrainingDiverged) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{run.name} is finished.")
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"{run.name} is finished.")
     return 0
 
 

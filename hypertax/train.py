@@ -269,7 +269,7 @@ class _Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        set_random_state([part[self.accelerator.process_index] for part in state["random"]], self.device)
+        set_random_state([part[self.accelerator.process_index].clone() for part in state["random"]], self.device)
         self.started = time.perf_counter() - state["seconds"]
         if self.progress:
             within = f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
