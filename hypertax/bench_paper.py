@@ -1,0 +1,244 @@
+"""Planning the paper's experiment: what a step of the `paper` preset's models costs, and how the losses grow with the global batch.
+
+    python -m hypertax.bench_paper            # of the machine's GPU, or a scaled-down step on the CPU
+    python -m hypertax.bench_paper growth     # the losses alone, global batches up to 16,384
+
+The models have the true shapes and random weights; images, barcodes and names are random. Nothing is read from a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from hypertax import lorentz as L
+from hypertax.bench import _extra_memory, _Losses
+from hypertax.config import RunConfig
+from hypertax.data.batches import Batch, Names
+from hypertax.files import ROOT
+from hypertax.large_batch import LargeBatch
+from hypertax.losses import Cones, deepest_known_rank
+from hypertax.model import HypertaxModel
+from hypertax.objective import Objective
+from hypertax.tables import frame_table, write_table
+from hypertax.taxonomy import RANKS
+from hypertax.tokens import BARCODE_LENGTH, TextTokens
+
+# BERT-base for the barcodes and bert-small for the names [B].
+BARCODE_SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 4**5 + 2}
+TEXT_SHAPE = {"hidden_size": 512, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 2048, "vocab_size": 30522}
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""bf16 without sparsity, of the makers' data sheets."""
+METHODS = {
+    "Euclidean CL": {"space": "euclidean", "entailment": "none"},
+    "hyperbolic CL": {"space": "lorentz", "entailment": "none"},
+    "hyperbolic CL + SEL": {"space": "lorentz", "entailment": "stacked"},
+}
+BROADCAST = "hyperbolic CL + SEL, broadcast"
+MiB = 2**20
+
+
+def invented(count: int, seed: int = 0) -> pd.DataFrame:
+    """Specimens with random barcodes and lineages, of which two in three stop above species: (count) rows without photographs."""
+    rng = np.random.default_rng(seed)
+    species = rng.integers(0, max(8, count // 4), count)
+    known = rng.integers(1, 7, count)
+    names = {"order": species % 12, "family": species % 90, "genus": species % 300, "species": species}
+    table = pd.DataFrame({"sampleid": [f"s{i}" for i in range(count)], "image": None})
+    table["barcode"] = ["".join(read) for read in rng.choice(list("ACGT"), (count, BARCODE_LENGTH))]
+    for depth, (rank, code) in enumerate(names.items()):
+        table[rank] = np.where(known > depth, [f"{rank}{i}" for i in code], None)
+    return table.assign(split="train_seen").astype("str").replace("None", np.nan)
+
+
+class PaperStep:
+    """One training step of a method on one batch of invented specimens, which stay on the device."""
+
+    def __init__(self, method: str, batch: int, micro_batch: int, image_size: int, device: torch.device) -> None:
+        self.images = batch
+        broadcast = method == BROADCAST
+        settings = METHODS["hyperbolic CL + SEL" if broadcast else method]
+        with tempfile.TemporaryDirectory() as folder:
+            shapes = {name: Path(folder) / name for name in ("dna", "text")}
+            for name, shape in (("dna", BARCODE_SHAPE), ("text", TEXT_SHAPE)):
+                shapes[name].mkdir()
+                (shapes[name] / "config.json").write_text(json.dumps({"model_type": "bert", **shape}))
+            config = RunConfig.create(
+                "paper",
+                image_encoder="vit_base_patch16_224",
+                dna_encoder=str(shapes["dna"]),
+                text_encoder=str(shapes["text"]),
+                image_size=image_size,
+                # Few CPUs multiply in bf16.
+                precision="bf16" if device.type == "cuda" else "no",
+                **settings,
+            )
+            table = invented(batch)
+            names = Names(table)
+            tokens = TextTokens.train(names.texts)
+            torch.manual_seed(0)
+            self.model = HypertaxModel(config, ("image", "dna", "text"), tokens, pretrained=False).to(device).train()
+        objective = (_Broadcast if broadcast else Objective)(config, names, self.model, device)
+        self.large = LargeBatch(objective, micro_batch=micro_batch)
+        rows = self.model.tensors(table, names).__getitems__(list(range(batch)))
+        everyone = torch.ones(batch, dtype=torch.bool)
+        self.batch: Batch = replace(rows, image=torch.randn(batch, 3, image_size, image_size), has_image=everyone).to(device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad()
+        self.large.backward(self.model, self.batch)
+        self.optimizer.step()
+
+
+class _Broadcast(Objective):
+    """The same losses as they are usually written: geoopt's distance over expanded pairs, cones over (U, B, D)."""
+
+    def terms(self, tangents: dict[str, Tensor], batch: Batch, texts: Tensor) -> dict[str, Tensor]:
+        c = self.space.curvature
+        manifold = L.manifold(c)
+        points = {m: self.space.lift(v) for m, v in tangents.items()}
+        row = torch.searchsorted(texts, batch.full_text.clamp(min=0)).clamp(max=len(texts) - 1)
+        views = {"image": points["image"], "dna": points["dna"], "text": points["text"][row]}
+        full = {m: L.to_geoopt(x, c) for m, x in views.items()}
+        target = torch.arange(len(batch), device=batch.index.device)
+        losses = []
+        for a, b in (("image", "dna"), ("image", "text"), ("dna", "text")):
+            logits = -self.temperature() * manifold.dist(full[a][:, None], full[b][None])
+            losses.append((F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2)
+        contrastive = torch.stack(losses).mean()
+        own = batch.lineage.gather(1, deepest_known_rank(batch.lineage).clamp(min=0)[:, None])[:, 0].clamp(min=0)
+        taxa = points["text"][torch.searchsorted(texts, self.taxon_text[own]).clamp(max=len(texts) - 1)]
+        above = batch.lineage[:, 0].clamp(min=0)
+        orders = points["text"][torch.searchsorted(texts, self.taxon_text[above]).clamp(max=len(texts) - 1)]
+        hinges = [self._hinge(a, b, c) for a, b in ((orders, taxa), (taxa, points["image"]), (taxa, points["dna"]), (points["dna"], points["image"]))]
+        return {"loss": contrastive + torch.stack(hinges).mean()}
+
+    def _hinge(self, parents: Tensor, children: Tensor, c: Tensor) -> Tensor:
+        """Of every specimen's parent and every child: (B, B, D) intermediates."""
+        expanded = parents[:, None].expand(-1, len(children), -1), children[None].expand(len(parents), -1, -1)
+        angle = L.exterior_angle(*expanded, c)
+        omega = L.half_aperture(parents, c, self.cones.aperture)[:, None]
+        same = torch.eye(len(parents), dtype=torch.bool, device=parents.device)
+        return torch.where(same, (angle - omega).clamp(min=0), (omega - angle + self.cones.margin).clamp(min=0)).mean()
+
+
+def step_costs(batches: list[int], micro_batch: int, image_size: int, device: torch.device, rounds: int = 3) -> pd.DataFrame:
+    """Seconds, images/s and peak memory of a step of each method at each batch; on a GPU the FLOP/s and their share of its peak."""
+    rows = []
+    for batch in batches:
+        reference = None
+        for method in tqdm([*METHODS, BROADCAST], desc=f"batch {batch}"):
+            try:
+                row = _measured(method, batch, micro_batch, image_size, device, rounds)
+            except torch.OutOfMemoryError:
+                row = {"seconds": np.nan, "images/s": np.nan, "peak MiB": np.nan}
+            reference = reference or row["seconds"]
+            row = {"method": method, "batch": str(batch), **row, "ratio": row["seconds"] / reference}
+            rows.append(row)
+            _forget(device)
+    return pd.DataFrame(rows)
+
+
+def _measured(method: str, batch: int, micro_batch: int, image_size: int, device: torch.device, rounds: int) -> dict[str, float]:
+    step = PaperStep(method, batch, micro_batch, image_size, device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        step()
+    memory = None if on_gpu else _extra_memory(step)
+    seconds = []
+    for _ in range(rounds):
+        _wait(device)
+        started = time.perf_counter()
+        step()
+        _wait(device)
+        seconds.append(time.perf_counter() - started)
+    took = float(np.median(seconds))
+    row = {"seconds": took, "images/s": batch / took, "peak MiB": torch.cuda.max_memory_allocated(device) / MiB if on_gpu else memory}
+    row["TFLOP/s"] = counter.get_total_flops() / took / 1e12
+    peak = next((value for name, value in PEAK_FLOPS.items() if on_gpu and name in torch.cuda.get_device_name(device)), None)
+    return row | ({"share of peak": row["TFLOP/s"] * 1e12 / peak} if peak else {})
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _forget(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def loss_growth(sizes: tuple[int, ...] = (2048, 4096, 8192, 16384)) -> pd.DataFrame:
+    """Contrastive + stacked entailment in the Lorentz space alone, D = 768, forward and backward, as the global batch grows."""
+    rows = []
+    for size in tqdm(sizes, desc="losses"):
+        losses = _Losses(size)
+        # What the process holds besides is not the batch's.
+        gc.collect()
+        seconds: list[float] = []
+
+        def work(losses: _Losses = losses, seconds: list[float] = seconds) -> None:
+            started = time.perf_counter()
+            losses.stacked()
+            seconds.append(time.perf_counter() - started)
+
+        memory = _extra_memory(work)
+        rows.append({"batch": str(size), "seconds": seconds[0], "extra MiB": memory, "of which one B x B matrix": 4 * size**2 / MiB})
+    return pd.DataFrame(rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print a table and write it to `tables/benchmarks`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=("steps", "growth"), default="steps")
+    parser.add_argument("--batches", type=int, nargs="*", help="global batches")
+    parser.add_argument("--micro-batch", type=int, help="specimens that pass the encoders at a time")
+    parser.add_argument("--image-size", type=int, help="pixels; smaller than 224 only to scale down")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args(arguments)
+    folder = ROOT / "tables" / "benchmarks"
+    versions = f"PyTorch {torch.__version__}"
+    if given.what == "growth":
+        table = loss_growth(tuple(given.batches or (2048, 4096, 8192, 16384)))
+        note = f"{versions}, CPU, {torch.get_num_threads()} threads, fp32. Resident memory above what the embeddings and their gradients take."
+        caption = "Contrastive and stacked loss over a global batch, forward and backward, D = 768"
+        print(table.round(1).to_string(index=False))
+        write_table(frame_table(table), "loss_growth", folder, caption=caption, note=note, dataset="random embeddings")
+        return
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    image_size = given.image_size or (224 if on_gpu else 32)
+    batches = given.batches or ([512, 1024, 2000] if on_gpu else [16])
+    micro_batch = given.micro_batch if given.micro_batch is not None else (250 if on_gpu else 8)
+    table = step_costs(batches, micro_batch, image_size, device, given.rounds)
+    print(table.round(3).to_string(index=False))
+    machine = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    note = f"{versions}, {machine}, encoders in {'bf16' if on_gpu else 'fp32'}, micro-batches of {micro_batch}, images of {image_size} pixels, full fine-tuning. Broadcast: the losses"
+    note += " written with geoopt's distance and cones over expanded pairs."
+    name = "paper_steps_gpu" if on_gpu else "paper_steps_cpu"
+    caption = "One training step of the paper's models (random weights)" + ("" if on_gpu else ", scaled down")
+    write_table(frame_table(table), name, folder, caption=caption, note=note, dataset="random")
+
+
+if __name__ == "__main__":
+    main()
