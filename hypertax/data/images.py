@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import get_worker_info
+from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 from tqdm import tqdm
 
@@ -67,12 +69,26 @@ class Photographs:
         if path is None:
             return False
         try:
-            with Image.open(path) as image:
+            with open(path, "rb") as file:
+                content = bytearray(file.read())
+            with Image.open(io.BytesIO(content)) as image:
+                if image.format == "JPEG" and image.mode == "RGB" and min(image.size) == self.side and self._decode(square, content):
+                    return True
                 # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
                 image.draft("RGB", (2 * self.side,) * 2)
                 square.copy_(self.to_square(image.convert("RGB")))
         except UNREADABLE:
             return False
+        return True
+
+    def _decode(self, square: Tensor, content: bytearray) -> bool:
+        """The middle of a JPEG that needs no resizing, as BIOSCAN's at 224 px: Pillow's pixels in half the time; False leaves it to Pillow."""
+        try:
+            decoded = decode_jpeg(torch.frombuffer(content, dtype=torch.uint8), ImageReadMode.RGB)
+        except RuntimeError:
+            return False
+        top, left = (round((length - self.side) / 2) for length in decoded.shape[1:])
+        square.copy_(decoded[:, top : top + self.side, left : left + self.side])
         return True
 
     def note(self, rows: Tensor, read: Tensor) -> None:
@@ -115,7 +131,7 @@ def normalised(view: Tensor) -> Tensor:
     # Whole rows of pixels at a time: three channels in the innermost loop would take several times as long.
     mean, std = ((255 * torch.tensor(values, device=view.device)).repeat(width) for values in (MEAN, STD))
     lines = view.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-    return lines.sub(mean).div_(std).view(count, height, width, channels).permute(0, 3, 1, 2)
+    return lines.to(torch.float32, copy=True).sub_(mean).div_(std).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def central_view(squares: Tensor, size: int) -> Tensor:
