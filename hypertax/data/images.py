@@ -6,12 +6,12 @@ import io
 import math
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import get_worker_info
-from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 from tqdm import tqdm
 
@@ -69,27 +69,24 @@ class Photographs:
         if path is None:
             return False
         try:
+            # Whole: Pillow reads a file in dozens of small pieces.
             with open(path, "rb") as file:
-                content = bytearray(file.read())
-            with Image.open(io.BytesIO(content)) as image:
-                if image.format == "JPEG" and image.mode == "RGB" and min(image.size) == self.side and self._decode(square, content):
-                    return True
+                content = io.BytesIO(file.read())
+            with Image.open(content) as image:
                 # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
                 image.draft("RGB", (2 * self.side,) * 2)
-                square.copy_(self.to_square(image.convert("RGB")))
+                picture = image if image.mode == "RGB" else image.convert("RGB")
+                square.copy_(self._middle(picture) if min(picture.size) == self.side else self.to_square(picture))
         except UNREADABLE:
             return False
         return True
 
-    def _decode(self, square: Tensor, content: bytearray) -> bool:
-        """The middle of a JPEG that needs no resizing, as BIOSCAN's at 224 px: Pillow's pixels in half the time; False leaves it to Pillow."""
-        try:
-            decoded = decode_jpeg(torch.frombuffer(content, dtype=torch.uint8), ImageReadMode.RGB)
-        except RuntimeError:
-            return False
-        top, left = (round((length - self.side) / 2) for length in decoded.shape[1:])
-        square.copy_(decoded[:, top : top + self.side, left : left + self.side])
-        return True
+    def _middle(self, picture: Image.Image) -> Tensor:
+        """What `to_square` makes of a picture that is not to be resized, as BIOSCAN's at 224 px are not, without its copies."""
+        left, top = (round((length - self.side) / 2) for length in picture.size)
+        pixels = np.asarray(picture)[top : top + self.side, left : left + self.side]
+        # Without a warning that the picture's own pixels are not to be written to.
+        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
     def note(self, rows: Tensor, read: Tensor) -> None:
         """Keep what a reading found, `read` (B,) bool, of some rows (B,): a loader's workers are copies, and know it for themselves only.
@@ -119,7 +116,7 @@ class Photographs:
         if self.cache is not None:
             squares, read = self.cache[rows], self.present[rows]
             return normalised(random_view(squares.float(), self.size) if augment else central_view(squares, self.size)), read
-        squares = torch.zeros(len(rows), 3, self.side, self.side, dtype=torch.uint8)
+        squares = torch.zeros(len(rows), self.side, self.side, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
         read = torch.tensor([self._read(square, self.paths[i]) for square, i in zip(squares, rows.tolist(), strict=True)], dtype=torch.bool)
         view = random_bytes(squares, self.size) if augment else central_view(squares, self.size)
         return (view if get_worker_info() else normalised(view)), read
@@ -173,6 +170,7 @@ def random_bytes(squares: Tensor, size: int) -> Tensor:
     for start in range(0, len(squares), at_once):
         part = slice(start, start + at_once)
         grid = (across[part, :, None, :] + down[part, :, :, None]).permute(0, 2, 3, 1)
-        sampled = F.grid_sample(squares[part].float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        floats = squares[part].to(torch.float32, memory_format=torch.contiguous_format)
+        sampled = F.grid_sample(floats, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         views[part] = sampled.round_()
     return views
