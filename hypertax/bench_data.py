@@ -22,8 +22,12 @@ def images(arguments: argparse.Namespace) -> None:
 
     frame, note = bench_images(arguments.count, tuple(arguments.workers), arguments.rounds)
     print(frame.round(2).to_string(index=False))
-    note += f" PyTorch {torch.__version__}, {os.cpu_count()} cores. Images a second depend on the machine; ratios are medians over the rounds."
-    write_table(frame_table(frame), "images", FOLDER, caption="Reading photographs for training", note=note, dataset="JPEGs of BIOSCAN's size")
+    note += (
+        f" PyTorch {torch.__version__}, {os.cpu_count()} cores. Images a second depend on the machine; ratios are medians over the rounds."
+    )
+    write_table(
+        frame_table(frame), "images", FOLDER, caption="Reading photographs for training", note=note, dataset="JPEGs of BIOSCAN's size"
+    )
 
 
 def main() -> None:

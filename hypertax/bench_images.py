@@ -59,7 +59,12 @@ def bench_images(count: int = 2000, workers: tuple[int, ...] = (0, 1, 2), rounds
     rows = []
     for (n, way), values in seconds.items():
         ratios = [theirs / ours for theirs, ours in zip(values, seconds[n, OURS], strict=True)]
-        row = {"workers": str(n), "reader": way, "images/s": round(count / statistics.median(values)), "seconds, x hypertax": statistics.median(ratios)}
+        row = {
+            "workers": str(n),
+            "reader": way,
+            "images/s": round(count / statistics.median(values)),
+            "seconds, x hypertax": statistics.median(ratios),
+        }
         rows.append(row | {"least x": min(ratios), "largest x": max(ratios)})
     note = (
         f"{count:,} JPEGs, {origin}, read from the page cache into {SIZE} px training views (256 px, rotated by up to {ROTATION:.0f} degrees, "

@@ -189,7 +189,9 @@ def test_a_file_that_comes_back_is_used_again(files, tmp_path):
 
 def test_too_many_unreadable_files_end_a_run_with_their_names(files, tmp_path, monkeypatch):
     bad = [str(tmp_path / f"gone{n}.jpg") for n in range(4)]
-    message = r"^4 of the 16 images tried cannot be read, which is more than 1%: check that .*gone0\.jpg, .*gone1\.jpg, .*gone2\.jpg, \.\.\.$"
+    message = (
+        r"^4 of the 16 images tried cannot be read, which is more than 1%: check that .*gone0\.jpg, .*gone1\.jpg, .*gone2\.jpg, \.\.\.$"
+    )
     with pytest.raises(UnreadableImages, match=message):
         specimens([*bad, *files], 32).photographs.remember()
     data = specimens([*bad, *files], 32)

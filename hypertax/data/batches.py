@@ -131,7 +131,7 @@ class Specimens(Dataset):
         rows = torch.as_tensor(indices)
         if worker := get_worker_info():
             # A worker's own stream would make a view depend on how many workers there are, and on the batches that it made before.
-            torch.manual_seed(worker.seed - worker.id + indices[0])
+            torch.manual_seed(worker.seed - worker.id + int(indices[0]))
         image, has_image = (None, self.has_image[rows]) if self.photographs is None else self.photographs.view(rows, augment=self.augment)
         return Batch(
             index=rows,
