@@ -162,6 +162,7 @@ def embed(
     """Embed every specimen's image and barcode, and every named taxon, without augmentation.
 
     specimens: a table as `hypertax.data` gives it (a new one too). data, names: what `Specimens` and `Names` made of this table, if at hand.
+    A photograph that cannot be read has no embedding.
     """
     device = next(model.parameters()).device
     names = names or Names(specimens, cumulative=model.config.entailment_text == "cumulative")
@@ -169,8 +170,10 @@ def embed(
     was_training = model.training
     model.eval()
     vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
+    batches = loader(data, EMBED_BATCH, workers=model.config.workers)
     with torch.inference_mode():
-        for batch in tqdm(loader(data, EMBED_BATCH), desc="embedding", leave=False, disable=not progress, mininterval=1):
+        for batch in tqdm(batches, desc="embedding", leave=False, disable=not progress, mininterval=1):
+            data.note(batch)
             batch = batch.to(device)
             for modality, inputs, has in (("image", batch.image, batch.has_image), ("dna", batch.dna, batch.has_dna)):
                 if modality in model.modalities and inputs is not None and has.any():

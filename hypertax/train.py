@@ -27,7 +27,7 @@ from hypertax.data import fingerprint
 from hypertax.data.batches import Names, Specimens, loader
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.files import atomic_path, shown
+from hypertax.files import atomic_path, shown, write_text
 from hypertax.geometry_metrics import geometry
 from hypertax.large_batch import LargeBatch, random_state, set_random_state
 from hypertax.metrics import selection_score
@@ -38,6 +38,7 @@ from hypertax.runs import Run, finished, run_name, runs_folder, write_environmen
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
 LONGEST_VALIDATION = 4 * 3600
 """Seconds that the other processes wait for the first one."""
+UNREADABLE = "unreadable_images.txt"
 VALIDATION_QUERIES = ("val_seen", "val_unseen")
 
 
@@ -168,6 +169,7 @@ class _Training:
             torch.manual_seed(seed + 7_368_787 * self.accelerator.process_index)
         self.model.train()
         for batch in self._batches(seed, start=at.batch):
+            self.training_data.note(batch)
             self.optimizer.zero_grad()
             terms = self.step.backward(self.model, batch.to(self.device))
             if not torch.isfinite(terms["loss"]):
@@ -231,9 +233,20 @@ class _Training:
 
     def _embed_all(self, model: HypertaxModel) -> Embeddings:
         keep = np.flatnonzero((self.specimens["split"] != "no_split").to_numpy())
-        return embed(
-            model, self.specimens.iloc[keep].reset_index(drop=True), names=self.names.take(keep), progress=self.progress
-        )
+        names = self.names.take(keep)
+        table = self.specimens.iloc[keep].reset_index(drop=True)
+        data = model.tensors(table, names)
+        embeddings = embed(model, table, data=data, names=names, progress=self.progress)
+        self._list_unreadable(data)
+        return embeddings
+
+    def _list_unreadable(self, embedded: Specimens) -> None:
+        """Write the photographs that the first process could not read, one a line, into the run folder."""
+        seen = [data.photographs.unreadable() for data in (self.training_data, self.validation_data, embedded) if data.photographs]
+        files = sorted({path for part in seen for path in part})
+        if files:
+            write_text(self.folder / UNREADABLE, "\n".join(files) + "\n")
+            print(f"{len(files)} images could not be read and were left out: {shown(self.folder / UNREADABLE)}.")
 
     def _save_best(self) -> None:
         if self.first:

@@ -258,3 +258,19 @@ def test_a_view_can_be_left_out(specimens, tmp_path):
     assert run.environment["peak_memory_mib"] > 100
     with pytest.raises(ValueError, match="views is 'dna', which no specimen"):
         train(config(views="dna"), specimens.assign(barcode=pd.Series(pd.NA, index=specimens.index, dtype="str")), output=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["kept in memory", "read each time"])
+def test_a_photograph_that_cannot_be_read_is_left_out_and_listed(specimens, tmp_path, monkeypatch, cached):
+    monkeypatch.setattr("hypertax.data.images.CACHED", 20_000 if cached else 0)
+    # One in a hundred may be unreadable, and one in any case.
+    monkeypatch.setattr("hypertax.data.images.MOST_UNREADABLE", 0.5)
+    table = specimens.copy()
+    broken = table.index[(table["split"] == "test_seen") & table["image"].notna()][0]
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    table.loc[broken, "image"] = str(tmp_path / "broken.jpg")
+    run = train(config(), table, output=tmp_path / "runs", progress=False)
+    found = set(run.embeddings().select("image").table["id"])
+    kept = table[(table["split"] != "no_split") & table["image"].notna()]
+    assert found == set(kept["sampleid"]) - {table.loc[broken, "sampleid"]}
+    assert (run.folder / "unreadable_images.txt").read_text() == f"{tmp_path / 'broken.jpg'}\n"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from hypertax.data.images import Photographs
+from hypertax.data.images import Photographs, normalised
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
 from hypertax.tokens import BEYOND, BarcodeCodes, base_codes
 
@@ -26,7 +26,8 @@ SHIFT = 30
 class Batch:
     """Some specimens. B rows; a modality that the table does not have is None, one that a specimen lacks is False in `has_*`.
 
-    index: (B,) rows of the table. image: (B, 3, S, S). dna: (B, L) codes or tokens. lineage: (B, 4) taxa of `Names`, -1 unknown.
+    index: (B,) rows of the table. image: (B, 3, S, S), bytes where a worker read them and floats after `to`. has_image: (B,), False also
+    where the file could not be read. dna: (B, L) codes or tokens. lineage: (B, 4) taxa of `Names`, -1 unknown.
     full_text: (B,) texts of `Names`, -1 without a label.
     """
 
@@ -39,8 +40,9 @@ class Batch:
     full_text: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        return self._each(lambda value: value.to(device, non_blocking=True))
+        """The same on a device, the images as normalised floats: bytes are handed over, and made floats where they arrive."""
+        moved = self._each(lambda value: value.to(device, non_blocking=True))
+        return replace(moved, image=normalised(moved.image)) if moved.image is not None and moved.image.dtype == torch.uint8 else moved
 
     def rows(self, which: slice) -> Batch:
         """Some of its specimens."""
@@ -107,11 +109,24 @@ class Specimens(Dataset):
         self.bases = None if codes is None else torch.from_numpy(base_codes(table["barcode"]))
         self.has_dna = torch.tensor([codes is not None and isinstance(read, str) for read in table["barcode"]], dtype=torch.bool)
         paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else [None] * len(table)
-        self.has_image = torch.tensor([path is not None for path in paths], dtype=torch.bool)
-        self.photographs = Photographs(paths, image_size) if self.has_image.any() else None
+        self.photographs = Photographs(paths, image_size) if any(path is not None for path in paths) else None
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def has_image(self) -> Tensor:
+        """(N,) bool: which specimens have a photograph that can be read, as far as `note` was told."""
+        return torch.zeros(len(self), dtype=torch.bool) if self.photographs is None else self.photographs.present
+
+    def note(self, batch: Batch) -> None:
+        """Keep which photographs of a batch could be read; `photographs.unreadable()` lists the files of those that could not.
+
+        Raises:
+            UnreadableImages: they are too many of those tried so far; see `hypertax.data.images`.
+        """
+        if self.photographs is not None:
+            self.photographs.note(batch.index.cpu(), batch.has_image.cpu())
 
     def _barcodes(self, rows: Tensor) -> Tensor:
         bases = self.bases[rows]
@@ -124,10 +139,14 @@ class Specimens(Dataset):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.as_tensor(indices)
+        if worker := get_worker_info():
+            # A worker's own stream would make a view depend on how many workers there are, and on the batches that it made before.
+            torch.manual_seed(worker.seed - worker.id + int(indices[0]))
+        image, has_image = (None, self.has_image[rows]) if self.photographs is None else self.photographs.view(rows, augment=self.augment)
         return Batch(
             index=rows,
-            image=None if self.photographs is None else self.photographs.view(rows, augment=self.augment),
-            has_image=self.has_image[rows],
+            image=image,
+            has_image=has_image,
             dna=None if self.bases is None else self._barcodes(rows),
             has_dna=self.has_dna[rows],
             lineage=self.lineage[rows],

@@ -16,6 +16,8 @@ from hypertax.taxonomy import RANKS
 
 IUPAC = "ACGTRYSWKMBDHVN"
 """Letters of a barcode: the four nucleotides and the codes of ambiguous ones."""
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises of a file that is no image, or a broken one."""
 SHOWN = 10
 """Rows listed of each kind of problem."""
 _NOWHERE = np.array([], dtype=int)
@@ -120,7 +122,7 @@ def _images(images: pd.Series) -> Iterator[Problem]:
                 image.verify()
         except FileNotFoundError:
             missing.append(position)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except UNREADABLE:
             broken.append(position)
     if missing:
         what = f"{_count(len(missing), 'image')} not found, such as {shown(images[missing[0]])}"
