@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2022) by peft: the encoders' own weights stay as they were loaded, small matrices beside them learn."""
+"""Low-rank adapters (LoRA, Hu et al. 2022) by peft: an encoder's own weights stay as loaded, small matrices beside them learn."""
 
 from __future__ import annotations
 

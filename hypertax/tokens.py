@@ -92,7 +92,9 @@ def check_kmer_vocabulary(folder: Path, size: int) -> None:
     wrong = [word for word in ours if not word.startswith("[") and found.get(word) != ours[word]]
     if wrong or unknown != specials - 1:
         what = f"{wrong[0]} as {found.get(wrong[0])}, not {ours[wrong[0]]}" if wrong else f"the unknown as {unknown}, not {specials - 1}"
-        raise ValueError(f"The vocabulary in dna_encoder {str(folder)!r} numbers {what}: its k-mers must come last, alphabetically, after [UNK].")
+        raise ValueError(
+            f"The vocabulary in dna_encoder {str(folder)!r} numbers {what}: its k-mers must come last, alphabetically, after [UNK]."
+        )
 
 
 def _own_vocabulary(folder: Path) -> dict[str, int]:

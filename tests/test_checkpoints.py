@@ -78,9 +78,7 @@ def batch_of(model, table):
     torch.manual_seed(2)
     image = torch.randn(len(table), 3, SIZE, SIZE)
     dna = model.barcode_codes(torch.from_numpy(base_codes(table["barcode"])))
-    return Batch(
-        torch.arange(len(table)), image, present, dna, present, torch.from_numpy(names.lineage), torch.from_numpy(names.full_text)
-    )
+    return Batch(torch.arange(len(table)), image, present, dna, present, torch.from_numpy(names.lineage), torch.from_numpy(names.full_text))
 
 
 def loss_of(model):
