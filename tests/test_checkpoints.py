@@ -246,7 +246,8 @@ def _check_geometry(model):
         part = SimpleNamespace(space=copy.deepcopy(model.space).to(dtype), modalities=model.modalities, tokens=model.tokens)
         part.logit_scale = model.logit_scale.detach().to(dtype)
         leaves = {m: value.detach().to(dtype).requires_grad_() for m, value in tangents.items()}
-        loss = Objective(model.config, Names(table), part)(lambda *_: {m: part.space.lift(v) for m, v in leaves.items()}, batch)["loss"]
+        points = {m: part.space.lift(v) for m, v in leaves.items()}
+        loss = Objective(model.config, Names(table), part)(lambda *_, points=points: points, batch)["loss"]
         loss.backward()
         results.append({m: v.grad.double() for m, v in leaves.items()} | {"curvature": part.space.log_curvature.grad.double()})
     for name, exact in results[1].items():
