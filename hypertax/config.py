@@ -71,6 +71,12 @@ class RunConfig:
     """Width of the shared space."""
     image_size: int = 0
     """Side of the images given to the encoder, pixels."""
+    lora_rank: int = 0
+    """Rank of the adapters on the encoders' attention layers, whose own weights then stay as they are; 0 is full fine-tuning [B][C]."""
+    gradient_checkpointing: bool = False
+    """Compute the encoders' activations again in the backward pass instead of keeping them: less memory, about a third more time."""
+    compile: bool = False
+    """Compile the encoders (`torch.compile`); needs a C++ compiler, on a GPU Triton."""
 
     # Training
     epochs: int = 0
@@ -136,7 +142,7 @@ class RunConfig:
             if not right_type or not math.isfinite(value) or not low <= value <= high:
                 limit = f"{kind} from {low:g} to {high:g}" if high < math.inf else f"{kind} of at least {low:g}"
                 raise ValueError(_sentence(name, value, limit))
-        for name in ("learn_curvature", "scale_with_curvature", "full_text", "entailment_negatives"):
+        for name in ("learn_curvature", "scale_with_curvature", "full_text", "entailment_negatives", "gradient_checkpointing", "compile"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(_sentence(name, getattr(self, name), "True or False"))
         for name in ("dataset", "image_encoder", "dna_encoder", "text_encoder"):
@@ -180,6 +186,7 @@ _RANGES = {
     "aperture": (1e-3, 10, _NUMBER),
     "embed_dim": (2, math.inf, _WHOLE),
     "image_size": (16, math.inf, _WHOLE),
+    "lora_rank": (0, 1024, _WHOLE),
     "epochs": (1, math.inf, _WHOLE),
     "steps": (0, math.inf, _WHOLE),
     "batch_size": (2, math.inf, _WHOLE),

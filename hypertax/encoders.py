@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hypertax.config import RunConfig
-from hypertax.tokens import BASES, BEYOND, KMER_SPECIALS, TextTokens
+from hypertax.lora import add_adapters
+from hypertax.tokens import BASES, BEYOND, KMER_SPECIALS, TextTokens, check_kmer_vocabulary
 
 TINY_IMAGE_MODELS = {
     "tiny-convnext": ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (16, 32, 96, 160), "kernel_sizes": 3}),
@@ -36,9 +37,9 @@ class ImageEncoder(nn.Module):
         import timm
 
         name, changes = TINY_IMAGE_MODELS.get(config.image_encoder, (config.image_encoder, {}))
-        if "vit" in name:
-            changes = {**changes, "img_size": config.image_size}
         local = Path(name).is_dir()
+        if "vit" in (_architecture(name) if local else name):
+            changes = {**changes, "img_size": config.image_size}
         if not local and not timm.is_model(name):
             raise ValueError(f"image_encoder must be a timm model, a local folder or one of {', '.join(TINY_IMAGE_MODELS)}, not {name!r}.")
         try:
@@ -126,7 +127,9 @@ def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
         return ConvolutionalBarcodeEncoder()
     if config.dna_encoder == "transformer":
         return TransformerEncoder(_small_bert(vocabulary=4**5 + len(KMER_SPECIALS), hidden=128, layers=3, positions=132), padding=-1)
-    return TransformerEncoder(_checkpoint("dna_encoder", config.dna_encoder, pretrained), padding=-1)
+    backbone = _checkpoint("dna_encoder", config.dna_encoder, pretrained)
+    check_kmer_vocabulary(Path(config.dna_encoder), backbone.config.vocab_size)
+    return TransformerEncoder(backbone, padding=-1)
 
 
 def text_encoder(config: RunConfig, tokens: TextTokens, pretrained: bool) -> nn.Module:
@@ -136,6 +139,25 @@ def text_encoder(config: RunConfig, tokens: TextTokens, pretrained: bool) -> nn.
     else:
         backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
     return TransformerEncoder(backbone, padding=tokens.padding)
+
+
+def prepare_encoder(modality: str, encoder: nn.Module, config: RunConfig) -> None:
+    """Adapters, checkpointing of activations and compilation as configured, in place; the state dict's keys depend on adapters alone.
+
+    Raises:
+        ValueError: `lora_rank` with an encoder that has no attention layers.
+    """
+    if config.lora_rank:
+        add_adapters(f"{modality}_encoder", encoder, config.lora_rank)
+    backbone = getattr(encoder, "backbone", None)
+    if config.gradient_checkpointing and backbone is not None:
+        if modality == "image":
+            backbone.set_grad_checkpointing()
+        else:
+            backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.compile:
+        # The backbone alone: how a batch of texts is cut depends on its values, which a graph cannot hold.
+        (encoder if backbone is None else backbone).compile()
 
 
 def pretrained_tokens(name: str) -> TextTokens:
@@ -166,11 +188,25 @@ def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     try:
-        if not pretrained:
-            return AutoModel.from_config(AutoConfig.from_pretrained(name))
-        return AutoModel.from_pretrained(name, use_safetensors=True)
+        # No code from a hub is run, whatever the folder's configuration asks for.
+        if pretrained:
+            backbone = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+        else:
+            backbone = AutoModel.from_config(AutoConfig.from_pretrained(name, trust_remote_code=False), trust_remote_code=False)
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise _unavailable(parameter, name, error) from error
+    # Of the hidden states the mean is taken: a pooler would be parameters without gradients.
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None
+    return backbone
+
+
+def _architecture(folder: str) -> str:
+    """timm's name of the model in a local folder."""
+    try:
+        return str(json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["architecture"])
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise _unavailable("image_encoder", folder, error) from error
 
 
 def _unavailable(parameter: str, name: str, error: Exception) -> EncoderUnavailable:

@@ -16,11 +16,12 @@ from tqdm import tqdm
 from hypertax.config import RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
-from hypertax.encoders import ImageEncoder, barcode_encoder, pretrained_tokens, text_encoder
+from hypertax.encoders import ImageEncoder, barcode_encoder, prepare_encoder, pretrained_tokens, text_encoder
+from hypertax.experiments import require_something_to_learn, views_of
 from hypertax.files import atomic_path, write_text
 from hypertax.spaces import EuclideanSpace, LorentzSpace
 from hypertax.taxonomy import RANKS
-from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens
+from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens, kmer_tokenizer
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
@@ -53,6 +54,9 @@ class HypertaxModel(nn.Module):
                 self.modalities, config.embed_dim, config.curvature, config.learn_curvature, config.scale_with_curvature
             )
         self.log_logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        # Last, so that everything else is drawn as without adapters.
+        for modality, encoder in self.encoders.items():
+            prepare_encoder(modality, encoder, config)
 
     @property
     def logit_scale(self) -> Tensor:
@@ -92,26 +96,27 @@ class HypertaxModel(nn.Module):
         return Specimens(specimens, names, codes, size, augment)
 
     def parameter_counts(self) -> pd.DataFrame:
-        """Parameters of each part: total and trainable."""
-        parts = {f"{m} encoder": self.encoders[m] for m in self.modalities} | {"projections": self.projections, "space": self.space}
+        """Parameters of each part, adapters among their encoder's, and of the whole: columns `part`, `parameters` and `trainable`."""
+        parts = {f"{m} encoder": list(self.encoders[m].parameters()) for m in self.modalities}
+        parts |= {"projections": list(self.projections.parameters()), "space": list(self.space.parameters())}
+        parts |= {"temperature": [self.log_logit_scale], "all": list(self.parameters())}
         rows = [
-            {
-                "part": part,
-                "parameters": sum(p.numel() for p in module.parameters()),
-                "trainable": sum(p.numel() for p in module.parameters() if p.requires_grad),
-            }
-            for part, module in parts.items()
+            {"part": part, "parameters": sum(p.numel() for p in own), "trainable": sum(p.numel() for p in own if p.requires_grad)}
+            for part, own in parts.items()
         ]
         return pd.DataFrame(rows)
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write `config.yaml`, `tokenizer.json` and `model.safetensors`."""
+        """Write `config.yaml`, `tokenizer.json`, `dna_tokenizer.json` where barcodes are read as k-mers, and `model.safetensors`."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         description = {**self.config.to_dict(), "modalities": list(self.modalities)}
         write_text(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False))
         with atomic_path(folder / "tokenizer.json") as temporary:
             self.tokens.save(temporary)
+        if "dna" in self.modalities and self.barcode_codes.specials:
+            with atomic_path(folder / "dna_tokenizer.json") as temporary:
+                kmer_tokenizer(self.barcode_codes.specials).save(str(temporary))
         with atomic_path(folder / "model.safetensors") as temporary:
             save_file({name: value.contiguous() for name, value in self.state_dict().items()}, temporary)
 
@@ -139,12 +144,11 @@ def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, traini
     training: (N,) bool, the specimens whose names may be used.
 
     Raises:
-        ValueError: the data have nothing of what `config.views` asks for.
+        ValueError: the data leave nothing to learn from, or an encoder cannot be had as it is configured.
     """
-    wanted = config.views.split("+")
-    modalities = [m for m, column in (("image", "image"), ("dna", "barcode")) if m in wanted and specimens[column].notna().any()]
-    if not modalities:
-        raise ValueError(f"views is {config.views!r}, which no specimen of {config.dataset} has.")
+    views = views_of(specimens)
+    require_something_to_learn(config, views)
+    modalities = [m for m in config.views.split("+") if m in views]
     if len(names.taxa):
         modalities.append("text")
     if config.text_encoder == "transformer":

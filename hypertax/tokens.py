@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,66 @@ def kmer_codes(bases: Tensor, specials: int = len(KMER_SPECIALS), k: int = KMER_
     tokens[(kmers == UNKNOWN).any(dim=2)] = specials - 1
     tokens[(kmers == BEYOND).any(dim=2)] = -1
     return tokens
+
+
+def kmer_vocabulary(specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH) -> dict[str, int]:
+    """Token to number: `specials` first (`[MASK]` the first, `[UNK]` the last of them, `[CLS]` between as in CLIBD), then all k-mers."""
+    first = ["[MASK]", "[CLS]", *(f"[unused{i}]" for i in range(specials))][: specials - 1]
+    words = [*first, "[UNK]", *("".join(kmer) for kmer in itertools.product(BASES, repeat=k))]
+    return {word: i for i, word in enumerate(words)}
+
+
+def kmer_tokenizer(specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH, length: int = BARCODE_LENGTH):
+    """BarcodeBERT's k-mer tokenizer as a `tokenizers.Tokenizer`, which needs no code from a model hub and is saved as one JSON file.
+
+    Documented behaviour (Millan Arias et al., arXiv 2311.02401, and the repositories bioscan-ml/BarcodeBERT and bioscan-ml/clibd):
+    non-overlapping k-mers (stride k) of the first `length` bases in the order of `itertools.product("ACGT")`; a k-mer with any other
+    letter is `[UNK]`. Those repositories fill a read with N up to 660 bases, so that what is beyond it is `[UNK]` too; here there is no
+    token for it, and the encoder does not attend to it. CLIBD puts token 0 before every read, which is not done here.
+
+    It gives what `kmer_codes` gives without its -1; training uses the latter, which reads a whole table at once.
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel(kmer_vocabulary(specials, k), unk_token="[UNK]"))
+    # Inverted: what does not match, an incomplete k-mer at the end, is what is removed.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f".{{{k}}}"), behavior="removed", invert=True)
+    tokenizer.enable_truncation(length // k)
+    return tokenizer
+
+
+def check_kmer_vocabulary(folder: Path, size: int) -> None:
+    """Compare the vocabulary in a checkpoint's local folder (`tokenizer.json` or `vocab.txt`), if it has one, with ours.
+
+    size: rows of the checkpoint's token embedding.
+
+    Raises:
+        ValueError: the vocabulary numbers a k-mer or the unknown otherwise, or the embedding is too small for the k-mers.
+    """
+    specials = size - len(BASES) ** KMER_LENGTH
+    if specials < 1:
+        raise ValueError(
+            f"dna_encoder {str(folder)!r} has {size} tokens, too few for the {len(BASES) ** KMER_LENGTH} {KMER_LENGTH}-mers and an unknown."
+        )
+    found = _own_vocabulary(folder)
+    if not found:
+        return
+    ours = kmer_vocabulary(specials)
+    unknown = next((found[name] for name in ("[UNK]", "<UNK>") if name in found), None)
+    wrong = [word for word in ours if not word.startswith("[") and found.get(word) != ours[word]]
+    if wrong or unknown != specials - 1:
+        what = f"{wrong[0]} as {found.get(wrong[0])}, not {ours[wrong[0]]}" if wrong else f"the unknown as {unknown}, not {specials - 1}"
+        raise ValueError(
+            f"The vocabulary in dna_encoder {str(folder)!r} numbers {what}: its k-mers must come last, alphabetically, after [UNK]."
+        )
+
+
+def _own_vocabulary(folder: Path) -> dict[str, int]:
+    if (folder / "tokenizer.json").is_file():
+        return json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    if (folder / "vocab.txt").is_file():
+        return {word: i for i, word in enumerate((folder / "vocab.txt").read_text(encoding="utf-8").split())}
+    return {}
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from tokenizers import Tokenizer
 
-from hypertax.tokens import TextTokens, base_codes, kmer_codes
+from hypertax.tokens import TextTokens, base_codes, check_kmer_vocabulary, kmer_codes, kmer_tokenizer
 
 KMERS = {"".join(k): i + 2 for i, k in enumerate(itertools.product("ACGT", repeat=5))}
 
@@ -35,6 +37,32 @@ def test_long_reads_are_cut_at_660_bases():
 
 def test_specials_shift_the_kmers():
     assert kmers(["AAAAANNNNN"], specials=6)[0, :2].tolist() == [6, 5]
+
+
+def test_the_tokenizer_and_the_integers_agree_on_random_reads(tmp_path):
+    rng = np.random.default_rng(0)
+    lengths = [0, 1, 4, 5, 6, 658, 659, 660, 661, 664, 700, *rng.integers(1, 720, 60)]
+    reads = ["".join(rng.choice(list("ACGTNRY"), n, p=[0.24, 0.24, 0.24, 0.24, 0.02, 0.01, 0.01])) for n in lengths]
+    for specials in (2, 3, 5):
+        tokenizer = kmer_tokenizer(specials)
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        codes = kmers(reads, specials=specials)
+        for again in (tokenizer, Tokenizer.from_file(str(tmp_path / "tokenizer.json"))):
+            encoded = [encoding.ids for encoding in again.encode_batch(reads)]
+            assert encoded == [row[row >= 0].tolist() for row in codes]
+
+
+def test_the_tokenizers_vocabulary_is_barcodeberts():
+    tokenizer = kmer_tokenizer()
+    assert tokenizer.get_vocab() == {"[MASK]": 0, "[UNK]": 1, **KMERS}
+    assert tokenizer.encode("ACGTATTTTTACGNACC").tokens == ["ACGTA", "TTTTT", "[UNK]"]
+    assert len(tokenizer.encode("A" * 700).ids) == 132
+    assert kmer_tokenizer(3).token_to_id("[CLS]") == 1 and kmer_tokenizer(3).token_to_id("[UNK]") == 2, "CLIBD's"
+
+
+def test_a_vocabulary_too_small_for_the_kmers_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has 1024 tokens, too few for the 1024 5-mers and an unknown"):
+        check_kmer_vocabulary(tmp_path, 1024)
 
 
 def test_text_tokens_survive_saving(tmp_path):
