@@ -12,8 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir)))
 from hypertax.data import data_set_name, load_specimens
 from hypertax.dependencies import modules as files_of, sources
-from hypertax.experiments import applicable, load_rows, views_of
+from hypertax.experiments import applicable, load_rows
 from hypertax.files import ROOT, resolve
+from hypertax.views import views_of
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))

@@ -13,14 +13,13 @@ import gc
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -31,11 +30,10 @@ from hypertax.config import RunConfig
 from hypertax.data.batches import Batch, Names
 from hypertax.files import ROOT
 from hypertax.large_batch import LargeBatch
-from hypertax.losses import Cones, deepest_known_rank
+from hypertax.losses import deepest_known_rank
 from hypertax.model import HypertaxModel
 from hypertax.objective import Objective
 from hypertax.tables import frame_table, write_table
-from hypertax.taxonomy import RANKS
 from hypertax.tokens import BARCODE_LENGTH, TextTokens
 
 # BERT-base for the barcodes and bert-small for the names [B].

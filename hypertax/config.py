@@ -231,7 +231,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-4,
         "threads": 1,
     },
-    # Batch, optimiser and precision are CLIBD's [B]; names of the encoders [B][C].
+    # Batch, optimiser and precision are CLIBD's [B]; names of the encoders [B][C]. The micro-batch fits a GPU of 80 GB [O].
     "paper": {
         "image_encoder": "vit_base_patch16_224.augreg_in21k",
         "dna_encoder": "bioscan-ml/BarcodeBERT",
@@ -240,6 +240,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 224,
         "epochs": 50,
         "batch_size": 2000,
+        "micro_batch": 250,
+        "workers": 8,
+        "checkpoint_steps": 100,
         "learning_rate": 5e-5,
         "weight_decay": 1e-4,
         "precision": "bf16",

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from hypertax.config import RunConfig
 from hypertax.files import ROOT, shown
+from hypertax.views import require_something_to_learn
 
 EXPERIMENTS = ROOT / "experiments.yaml"
 TRAINING = {
@@ -81,26 +81,6 @@ def load_rows(group: str = "core", path: Path = EXPERIMENTS) -> list[Row]:
     if group not in groups:
         raise ValueError(f"experiment must be a group of {shown(path)} ({', '.join(groups)}), not {group!r}.")
     return groups[group]
-
-
-def views_of(specimens: pd.DataFrame) -> set[str]:
-    """What the specimens of a table have of `image` and `dna`."""
-    return {view for view, column in (("image", "image"), ("dna", "barcode")) if specimens[column].notna().any()}
-
-
-def require_something_to_learn(config: RunConfig, views: set[str]) -> None:
-    """Stop where a configuration leaves these data without anything to learn from.
-
-    Raises:
-        ValueError: one sentence.
-    """
-    used = views & set(config.views.split("+"))
-    if not used:
-        raise ValueError(f"views is {config.views!r}, which no specimen of {config.dataset} has.")
-    if config.contrastive_weight and not config.full_text and len(used) < 2:
-        raise ValueError(
-            f"full_text must be True where the specimens have one view alone ({', '.join(used)}), or nothing is left to contrast it with."
-        )
 
 
 def applicable(rows: list[Row], views: set[str]) -> list[Row]:

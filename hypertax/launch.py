@@ -19,10 +19,10 @@ import pandas as pd
 
 from hypertax.config import RunConfig, parse_value
 from hypertax.data import load_specimens
-from hypertax.experiments import require_something_to_learn, views_of
 from hypertax.runs import Run
 from hypertax.train import TrainingDiverged
 from hypertax.train import train as train_here
+from hypertax.views import require_something_to_learn, views_of
 
 
 def train(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path | None = None, processes: int = 1) -> Run:

@@ -17,11 +17,11 @@ from hypertax.config import RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.encoders import ImageEncoder, barcode_encoder, prepare_encoder, pretrained_tokens, text_encoder
-from hypertax.experiments import require_something_to_learn, views_of
 from hypertax.files import atomic_path, write_text
 from hypertax.spaces import EuclideanSpace, LorentzSpace
 from hypertax.taxonomy import RANKS
 from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens, kmer_tokenizer
+from hypertax.views import require_something_to_learn, views_of
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
@@ -133,6 +133,8 @@ class HypertaxModel(nn.Module):
                 raise FileNotFoundError(f"{folder} holds no trained model: {name} is missing.")
         description = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         modalities = tuple(description.pop("modalities"))
+        # Embedding some specimens does not pay for compiling, and may happen where nothing can compile.
+        description["compile"] = False
         model = cls(RunConfig(**description), modalities, TextTokens.load(folder / "tokenizer.json"), pretrained=False)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         return model.eval()

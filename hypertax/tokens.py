@@ -27,9 +27,13 @@ def base_codes(barcodes: pd.Series, length: int = BARCODE_LENGTH) -> np.ndarray:
     for code, base in enumerate(BASES):
         table[ord(base)] = code
     table[ord("-")] = BEYOND
-    text = barcodes.fillna("").str.slice(0, length).str.pad(length, side="right", fillchar="-")
-    letters = np.frombuffer("".join(text).encode("ascii"), dtype=np.uint8).reshape(len(text), length)
-    return table[letters]
+    codes = np.empty((len(barcodes), length), dtype=np.uint8)
+    # In parts: as one text, a million reads would take several gigabytes.
+    for start in range(0, len(barcodes), 50_000):
+        text = barcodes.iloc[start : start + 50_000].fillna("").str.slice(0, length).str.pad(length, side="right", fillchar="-")
+        letters = np.frombuffer("".join(text).encode("ascii"), dtype=np.uint8).reshape(len(text), length)
+        codes[start : start + len(text)] = table[letters]
+    return codes
 
 
 def kmer_codes(bases: Tensor, specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH) -> Tensor:

@@ -134,6 +134,9 @@ class _Training:
         )
 
     def run(self) -> Run:
+        if self.progress:
+            total, trained = _parameters(self.model)
+            print(f"{total:,} parameters, {trained:,} of them trained.")
         self._resume()
         at = self.at
         if not at.history:
@@ -224,7 +227,8 @@ class _Training:
             processes=self.accelerator.num_processes,
             threads=torch.get_num_threads(),
             seconds=round(time.perf_counter() - self.started, 1),
-            parameters=sum(p.numel() for p in model.parameters()),
+            parameters=_parameters(model)[0],
+            trained_parameters=_parameters(model)[1],
             peak_memory_mib=_peak_memory(self.device),
             data_fingerprint=self.data,
         )
@@ -315,6 +319,11 @@ def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer
     groups = [group for group in groups if group["params"]]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups)
+
+
+def _parameters(model: HypertaxModel) -> tuple[int, int]:
+    """All, and those that are trained."""
+    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _space_numbers(model: HypertaxModel) -> dict[str, float]:

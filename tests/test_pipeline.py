@@ -13,10 +13,11 @@ import pytest
 
 from hypertax.config import RunConfig
 from hypertax.dependencies import sources
-from hypertax.experiments import EXPERIMENTS, Row, applicable, load_groups, load_rows, require_something_to_learn
+from hypertax.experiments import EXPERIMENTS, Row, applicable, load_groups, load_rows
 from hypertax.files import ROOT
 from hypertax.pipeline import NotebookError, main, paper, run
 from hypertax.study import sweep
+from hypertax.views import require_something_to_learn
 
 PARAMETERS = 'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment = None\nseeds = 1\ncurvature = 1.0'
 CODE = {

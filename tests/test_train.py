@@ -266,7 +266,7 @@ def test_a_photograph_that_cannot_be_read_is_left_out_and_listed(specimens, tmp_
     # One in a hundred may be unreadable, and one in any case.
     monkeypatch.setattr("hypertax.data.images.MOST_UNREADABLE", 0.5)
     table = specimens.copy()
-    broken = table.index[(table["split"] == "test_seen") & table["image"].notna()][0]
+    broken = table.index[(table["split"] == "val_unseen") & table["image"].notna()][0]
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     table.loc[broken, "image"] = str(tmp_path / "broken.jpg")
     run = train(config(), table, output=tmp_path / "runs", progress=False)
