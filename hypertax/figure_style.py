@@ -58,7 +58,7 @@ _METHOD_COLOURS = (
 def style():
     """Matplotlib's settings for the figures, for the duration of a `with` block."""
     settings = {
-        "figure.dpi": 150, "savefig.dpi": 200, "figure.facecolor": "white", "savefig.facecolor": "white",
+        "figure.dpi": 120, "savefig.dpi": 200, "figure.facecolor": "white", "savefig.facecolor": "white",
         "figure.constrained_layout.use": False, "figure.autolayout": False,
         "font.family": ["DejaVu Sans"], "font.size": 8, "mathtext.fontset": "dejavusans", "text.color": INK,
         "axes.titlesize": 8, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 5,
