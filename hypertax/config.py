@@ -86,7 +86,8 @@ class RunConfig:
     batch_size: int = 0
     """Specimens of one step, over all processes; the losses see them all at once."""
     micro_batch: int = 0
-    """Specimens (and as many names) that pass the encoders at a time, in each process; 0 for all. It sets the memory, not the result."""
+    """Specimens (and as many names) that pass the encoders at a time, in each process; 0 for all. It sets the memory; the
+    gradients are the same but for rounding and for which numbers dropout draws."""
     learning_rate: float = 0.0
     """Peak of the one-cycle schedule."""
     image_rate: float = 1.0

@@ -38,10 +38,10 @@ class LargeBatch:
 
         Returns the terms by name, 0-d, without a graph.
 
-        batch: this process's share of the global batch. model: gives tangent vectors; must not be wrapped by DDP, which would average
-        over the processes what is a sum here.
+        batch: this process's share of the global batch, on any device: a pass moves its part to the model's. model: gives tangent
+        vectors; must not be wrapped by DDP, which would average over the processes what is a sum here.
         """
-        whole = self.processes.gather_labels(batch)
+        whole = self.processes.gather_labels(replace(batch, image=None, dna=None).to(model.log_logit_scale.device))
         texts = self.objective.texts(whole)
         passes = self._passes(model, batch, self.processes.share(texts))
         cached = len(passes) > 1
@@ -54,6 +54,9 @@ class LargeBatch:
         gathered = {m: self.processes.gather(value) for m, value in self._complete(model, own).items()}
         leaves = {m: value.requires_grad_() for m, (value, _) in gathered.items() if len(value)}
         terms = self.objective.terms(leaves, whole, texts)
+        if not terms["loss"].requires_grad:
+            # Nothing in the batch has a pair.
+            return terms
         # Curvature and temperature get the same gradient in every process: it counts once.
         scalars = [p for p in (model.log_logit_scale, *model.space.parameters()) if p.requires_grad]
         grads = torch.autograd.grad(terms["loss"], [*leaves.values(), *scalars], allow_unused=True)
@@ -62,16 +65,15 @@ class LargeBatch:
                 _add_to_grad(parameter, grad)
         begin = {m: gathered[m][1] for m in leaves}
         upstream = {m: grad for m, grad in zip(leaves, grads, strict=False) if grad is not None}
-        for one, output in zip(passes, outputs, strict=True):
-            if cached:
-                output = one.again()
-            pairs = []
-            for m, value in output.items():
-                if m in upstream:
-                    pairs.append((value, upstream[m][begin[m] : begin[m] + len(value)]))
-                    begin[m] += len(value)
-            if pairs:
-                torch.autograd.backward([value for value, _ in pairs], [grad for _, grad in pairs])
+        for i, one in enumerate(passes):
+            output = one.again() if cached else outputs[i]
+            own = [m for m in output if m in upstream]
+            parts = [upstream[m][begin[m] : begin[m] + len(output[m])] for m in own]
+            begin |= {m: begin[m] + len(output[m]) for m in own}
+            if own:
+                torch.autograd.backward([output[m] for m in own], parts)
+            # Or the graph would live until the next pass has made its own.
+            del output
         self.processes.sum_gradients(model)
         return {name: value.detach() for name, value in terms.items()}
 
@@ -100,13 +102,17 @@ class _Pass:
     batch: Batch
     tokens: Tensor | None
 
+    @property
+    def device(self) -> torch.device:
+        return self.model.log_logit_scale.device
+
     def run(self) -> dict[str, Tensor]:
-        self.state = random_state(self.batch.index.device)
-        return self.model(self.batch, self.tokens)
+        self.state = random_state(self.device)
+        return self.model(self.batch.to(self.device), self.tokens)
 
     def again(self) -> dict[str, Tensor]:
-        with _as_at(self.state, self.batch.index.device):
-            return self.model(self.batch, self.tokens)
+        with _as_at(self.state, self.device):
+            return self.model(self.batch.to(self.device), self.tokens)
 
 
 def random_state(device: torch.device) -> list[Tensor]:
@@ -118,7 +124,7 @@ def random_state(device: torch.device) -> list[Tensor]:
 def set_random_state(state: list[Tensor], device: torch.device) -> None:
     """Continue from what `random_state` gave."""
     torch.set_rng_state(state[0])
-    if len(state) > 1:
+    if len(state) > 1 and device.type != "cpu":
         torch.get_device_module(device).set_rng_state(state[1])
 
 

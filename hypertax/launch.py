@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pandas as pd
 
 from hypertax.config import RunConfig, parse_value
 from hypertax.data import load_specimens
+from hypertax.encoders import EncoderUnavailable
 from hypertax.runs import Run
 from hypertax.train import TrainingDiverged
 from hypertax.train import train as train_here
@@ -38,19 +41,46 @@ def train(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path | No
         return train_here(config, specimens, output=output)
     import torch
     from accelerate import debug_launcher, notebook_launcher
+    from accelerate.state import PartialState
 
+    if PartialState._shared_state:
+        raise ValueError("Restart the kernel to train in several processes: this one has trained before, and they would all be its copies.")
     # Not `is_available`: it would start CUDA in this process, and the new ones could not.
     gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
     if gpus and gpus < processes:
         raise ValueError(f"processes must be at most {gpus}, the number of GPUs, not {processes}.")
-    launch = notebook_launcher if gpus else debug_launcher
-    launch(_one, args=(config, specimens, output), num_processes=processes)
+    arguments = (config, specimens, output, processes)
+    try:
+        if gpus:
+            notebook_launcher(_one, args=arguments, num_processes=processes, use_port=str(_free_port()))
+        else:
+            debug_launcher(_one, args=arguments, num_processes=processes)
+    except Exception as error:
+        raise RuntimeError(_last_words(error)) from error
     # Finished now: this only opens it.
     return train_here(config, specimens, output=output, progress=False)
 
 
-def _one(config: RunConfig, specimens: pd.DataFrame, output: str | Path | None) -> None:
+def _one(config: RunConfig, specimens: pd.DataFrame, output: str | Path | None, processes: int) -> None:
+    from accelerate.state import PartialState
+
+    if PartialState().num_processes != processes:
+        raise RuntimeError(f"The process does not know of the others: {PartialState().num_processes} instead of {processes}.")
     train_here(config, specimens, output=output)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _last_words(error: Exception) -> str:
+    """Of the process that stopped first: the last line of its traceback, without the error's type."""
+    failures = getattr(error, "failures", None)
+    text = str(next(iter(failures.values())).message) if failures else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return re.sub(r"^[\w.]+(?:Error|Exception|Diverged|Unavailable|Images): ", "", lines[-1])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         specimens = load_specimens(config.dataset, seed=config.data_seed)
         require_something_to_learn(config, views_of(specimens))
         run = train_here(config, specimens, output=output)
-    except (ValueError, TrainingDiverged) as error:
+    except (ValueError, TrainingDiverged, EncoderUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
     if int(os.environ.get("RANK", 0)) == 0:

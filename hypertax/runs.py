@@ -64,7 +64,7 @@ def runs_folder(output: str | Path | None) -> Path:
 
 def run_name(config: RunConfig, data_fingerprint: str, *, method: str | None = None) -> str:
     """Readable, and unique to configuration, data and the library's code: equal names mean equal results."""
-    settings = {k: v for k, v in config.to_dict().items() if k not in ("dataset", "data_seed")}
+    settings = {k: v for k, v in config.to_dict().items() if k not in ("dataset", "data_seed", "checkpoint_steps")}
     key = json.dumps([settings, data_fingerprint, code_fingerprint(), method], sort_keys=True)
     return f"{method or config.method}-seed{config.seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 

@@ -82,7 +82,7 @@ class _Training:
 
     def __init__(self, config: RunConfig, specimens: pd.DataFrame, folder: Path, data: str, progress: bool) -> None:
         from accelerate import Accelerator
-        from accelerate.utils import InitProcessGroupKwargs
+        from accelerate.utils import InitProcessGroupKwargs, broadcast
 
         self.config, self.folder, self.data = config, folder, data
         self.started = time.perf_counter()
@@ -91,13 +91,17 @@ class _Training:
         )
         self.device = self.accelerator.device
         self.first = self.accelerator.is_main_process
-        torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // self.accelerator.num_processes))
+        torch.set_num_threads(config.threads or max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
         self.progress = progress and self.first
         self.specimens = specimens
         self.names = Names(specimens, cumulative=config.entailment_text == "cumulative")
         is_training = specimens["split"].isin(TRAINING_SPLITS).to_numpy()
         model = build_model(config, specimens, self.names, is_training)
         self.model = model.to(self.device)
+        if self.accelerator.num_processes > 1:
+            # Equal seeds made them equal; the first one's are what counts.
+            for value in self.model.state_dict().values():
+                value.copy_(broadcast(value))
         self.step = LargeBatch(Objective(config, self.names, model, self.device), self.accelerator, config.micro_batch)
         rows = np.flatnonzero(is_training)
         if config.max_specimens and len(rows) > config.max_specimens:
@@ -174,7 +178,7 @@ class _Training:
         for batch in self._batches(seed, start=at.batch):
             self.training_data.note(batch)
             self.optimizer.zero_grad()
-            terms = self.step.backward(self.model, batch.to(self.device))
+            terms = self.step.backward(self.model, batch)
             if not torch.isfinite(terms["loss"]):
                 raise TrainingDiverged(f"The loss is not finite in epoch {epoch} of {self.folder.name}: lower learning_rate and start again.")
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
@@ -191,12 +195,21 @@ class _Training:
 
     def validate(self, epoch: int) -> dict[str, float]:
         """The history's row of an epoch, its losses aside; made by the first process, known to all."""
-        rows = [self._validated(epoch) if self.first else {}]
-        if self.accelerator.num_processes > 1:
-            from accelerate.utils import broadcast_object_list
+        if self.accelerator.num_processes == 1:
+            return self._validated(epoch)
+        from accelerate.utils import broadcast_object_list
 
-            broadcast_object_list(rows)
-        return rows[0]
+        told: list = [None, None]
+        if self.first:
+            try:
+                told[0] = self._validated(epoch)
+            except Exception as error:  # noqa: BLE001
+                # The others would wait for a row that never comes.
+                told[1] = error
+        broadcast_object_list(told)
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
 
     def _validated(self, epoch: int) -> dict[str, float]:
         model = self.model
@@ -245,7 +258,7 @@ class _Training:
         return embeddings
 
     def _list_unreadable(self, embedded: Specimens) -> None:
-        """Write the photographs that the first process could not read, one a line, into the run folder."""
+        """Write the photographs that the first process could not read since it started, one a line, into the run folder."""
         seen = [data.photographs.unreadable() for data in (self.training_data, self.validation_data, embedded) if data.photographs]
         files = sorted({path for part in seen for path in part})
         if files:
@@ -262,7 +275,7 @@ class _Training:
         random = [self.accelerator.gather(state[None].to(self.device)).cpu() for state in random_state(self.device)]
         state = {
             **vars(self.at),
-            "processes": self.accelerator.num_processes,
+            "where": [self.accelerator.num_processes, self.device.type],
             "seconds": time.perf_counter() - self.started,
             "random": random,
             "model": self.model.state_dict(),
@@ -279,14 +292,18 @@ class _Training:
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.at = _Progress(**{name: state[name] for name in vars(self.at)})
-        if self.at.batch and state["processes"] != self.accelerator.num_processes:
+        here = [self.accelerator.num_processes, self.device.type]
+        if self.at.batch and state["where"] != here:
             raise ValueError(
-                f"{shown(self.folder)} was interrupted within an epoch of {state['processes']} processes: go on with as many, or delete it."
+                f"{shown(self.folder)} was interrupted within an epoch of {state['where'][0]} processes on {state['where'][1]}: go on with"
+                " the same, or delete it."
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        set_random_state([part[self.accelerator.process_index].clone() for part in state["random"]], self.device)
+        if self.at.batch:
+            # An epoch begins with a seed of its own.
+            set_random_state([part[self.accelerator.process_index].clone() for part in state["random"]], self.device)
         self.started = time.perf_counter() - state["seconds"]
         if self.progress:
             within = f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
@@ -319,6 +336,11 @@ def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer
     groups = [group for group in groups if group["params"]]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups)
+
+
+def _processors() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parameters(model: HypertaxModel) -> tuple[int, int]:

@@ -237,7 +237,7 @@ def _check_geometry(model):
     batch = batch_of(model, table)
     errors, results = {}, []
     objective = Objective(model.config, Names(table), model)
-    texts = objective._tokens(objective._texts(batch))
+    texts = objective.tokens_of(objective.texts(batch))
     with torch.no_grad():
         tangents = {m: model.tangent(m, x) for m, x in (("image", batch.image), ("dna", batch.dna), ("text", texts))}
     assert all(value.dtype == torch.float32 for value in tangents.values())
@@ -246,8 +246,7 @@ def _check_geometry(model):
         part = SimpleNamespace(space=copy.deepcopy(model.space).to(dtype), modalities=model.modalities, tokens=model.tokens)
         part.logit_scale = model.logit_scale.detach().to(dtype)
         leaves = {m: value.detach().to(dtype).requires_grad_() for m, value in tangents.items()}
-        points = {m: part.space.lift(v) for m, v in leaves.items()}
-        loss = Objective(model.config, Names(table), part)(lambda *_, points=points: points, batch)["loss"]
+        loss = Objective(model.config, Names(table), part)(lambda *_, leaves=leaves: leaves, batch)["loss"]
         loss.backward()
         results.append({m: v.grad.double() for m, v in leaves.items()} | {"curvature": part.space.log_curvature.grad.double()})
     for name, exact in results[1].items():

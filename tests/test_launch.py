@@ -18,7 +18,7 @@ from hypertax.launch import main, train
 from hypertax.runs import Run
 from hypertax.train import train as train_here
 
-PARAMETERS = {"epochs": 3, "batch_size": 18, "embed_dim": 16, "device": "cpu", "checkpoint_steps": 2, "micro_batch": 4}
+PARAMETERS: dict = {"epochs": 3, "batch_size": 18, "embed_dim": 16, "device": "cpu", "checkpoint_steps": 2, "micro_batch": 4}
 
 WORKER = """
 import sys
@@ -106,10 +106,32 @@ from hypertax.data import load_specimens
 from hypertax.launch import train
 run = train(RunConfig.create("tiny", **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
 assert run.environment["processes"] == 2 and len(run.embeddings()) > 0
+try:
+    train(RunConfig.create("tiny", seed=1, **{PARAMETERS}), load_specimens({str(table)!r}), processes=2)
+except ValueError as error:
+    assert "Restart the kernel" in str(error)
+else:
+    raise AssertionError("processes were forked from one that knows itself alone")
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_a_process_that_stops_says_why(table, tmp_path):
+    code = f"""
+import hypertax.train
+from hypertax.config import RunConfig
+from hypertax.data import load_specimens
+from hypertax.launch import train
+hypertax.train.LargeBatch.backward = lambda self, model, batch: {{"loss": model.log_logit_scale * float("nan")}}
+train(RunConfig.create("tiny", **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("RuntimeError: The loss is not finite in epoch 1 of hyperbolic-cl-sel-seed0-"), done.stderr[-2000:]
 
 
 def test_what_cannot_be_launched_is_said_in_one_sentence(table, tmp_path, capsys):

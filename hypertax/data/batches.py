@@ -185,6 +185,9 @@ def loader(
         generator=generator,
         collate_fn=_already_a_batch,
         num_workers=workers,
+        # A batch of photographs is large; one waiting for each worker is enough.
+        prefetch_factor=1 if workers else None,
+        pin_memory=torch.cuda.is_available() and workers > 0,
     )
 
 
