@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -14,9 +16,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hypertax.data import load_specimens, simulated_folder
+from hypertax import bench_metadata
+from hypertax.data import bioscan, bioscan_cache, load_specimens, simulated_folder
 from hypertax.data.bioscan import METADATA, read_bioscan1m
-from hypertax.data.split import SPLITS
+from hypertax.data.split import KEY_SPLITS, SPLITS
 from hypertax.data.table import COLUMNS
 from hypertax.taxonomy import RANKS
 
@@ -46,10 +49,13 @@ def record(sampleid: str, **values) -> dict:
 def write_layout(
     root: Path, records: list[dict], splits: dict[str, list[str]], base: str = "bioscan1m", metadata: str = "bioscan1m"
 ) -> Path:
-    """BIOSCAN-1M on disk, without its images; `splits` gives the identifiers of each list."""
+    """BIOSCAN-1M on disk, without the records' images; `splits` gives the identifiers of each list."""
     partition = root / base / "CLIBD_partitioning"
     partition.mkdir(parents=True)
-    (root / base / "images" / "cropped_256").mkdir(parents=True)
+    for chunk in {entry["chunk_number"] for entry in records}:
+        part = root / base / "images" / "cropped_256" / f"part{chunk}"
+        part.mkdir(parents=True)
+        (part / "an image.jpg").touch()
     pd.DataFrame(records, columns=METADATA_COLUMNS).to_csv(root / metadata / METADATA, sep="\t", index=False)
     for split in SPLITS:
         (partition / f"{split}.txt").write_text("\n".join(splits.get(split, [])) + "\n")
@@ -132,25 +138,155 @@ def test_metadata_that_are_not_bioscans(tmp_path):
     assert "is not BIOSCAN-1M's metadata" in sentence_of(tmp_path)
 
 
-def test_download_is_the_packages_own(tmp_path, monkeypatch):
-    import bioscan_dataset
+def test_an_unwritten_last_line_is_a_file_cut_off(tmp_path):
+    """Only a download checks the MD5, and half the metadata would otherwise pass for a smaller data set."""
+    metadata = small_layout(tmp_path) / "bioscan1m" / METADATA
+    whole = metadata.read_bytes()
+    metadata.write_bytes(whole[:-150])
+    assert "is cut off" in sentence_of(tmp_path) and "download=True" in sentence_of(tmp_path)
+    metadata.write_bytes(whole.rstrip(b"\n"))
+    assert len(read_bioscan1m(tmp_path)) == len(SPLITS), "a last line without its end is whole"
 
-    asked = []
 
-    def fetch(root, **options):
-        asked.append(options)
-        small_layout(Path(root))
+def test_parts_of_the_images_that_are_missing_are_named(tmp_path):
+    images = small_layout(tmp_path) / "bioscan1m" / "images" / "cropped_256"
+    (images / "part113" / "an image.jpg").unlink()
+    sentence = sentence_of(tmp_path)
+    assert "1 of the 2 parts of the images (images/cropped_256/: part113; all are 7 GB)" in sentence and "download=True" in sentence
+    shutil.rmtree(images / "part7")
+    (images / "part113").rmdir()
+    assert "images/cropped_256/ is empty, about 7 GB" in sentence_of(tmp_path)
 
-    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fetch)
-    assert len(load_specimens("bioscan-1m", data_dir=tmp_path, download=True)) == len(SPLITS)
-    assert asked[0]["download"] and asked[0]["partitioning_version"] == "clibd" and asked[0]["image_package"] == "cropped_256"
 
-    def fail(root, **options):
-        raise OSError("no route to host.")
+def test_of_many_missing_parts_the_first_are_named(tmp_path):
+    records = [record(f"S{i}", chunk_number=str(i + 1)) for i in range(113)]
+    write_layout(tmp_path, records, {"no_split": [entry["sampleid"] for entry in records]})
+    for part in range(2, 114):
+        shutil.rmtree(tmp_path / "bioscan1m" / "images" / "cropped_256" / f"part{part}")
+    assert "112 of the 113 parts of the images (images/cropped_256/: part2, part3, part4, part5, part6 and 107 more; all are 7 GB)" in (
+        sentence_of(tmp_path)
+    )
 
-    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fail)
-    with pytest.raises(ValueError, match=r"could not be downloaded to .* \(no route to host\): check the network and the disk\.$"):
-        load_specimens("bioscan-1m", data_dir=tmp_path, download=True)
+
+class TestPackage:
+    """Behaviours of bioscan-dataset 1.3.0 that the reading relies on or works around; a version without them needs a look at it."""
+
+    def test_its_all_keys_are_lost_beside_another_split(self, tmp_path):
+        from bioscan_dataset import load_bioscan1m_metadata
+
+        small_layout(tmp_path)
+        package = load_bioscan1m_metadata(
+            str(tmp_path / "bioscan1m" / METADATA),
+            partitioning_version="clibd",
+            split="all_keys+val_seen",
+            dtype=None,
+            converters={"tribe": lambda _: "any"},
+        )
+        assert set(package["clibd_split"]) == {"val_seen"}
+        assert set(KEY_SPLITS) <= set(read_bioscan1m(tmp_path)["split"]), "ours has all the keys"
+
+    def test_only_its_dataset_checks_the_md5(self, tmp_path, capsys):
+        from bioscan_dataset import BIOSCAN1M
+
+        small_layout(tmp_path)
+        with pytest.raises(OSError, match="incomplete, or corrupted"):
+            BIOSCAN1M(str(tmp_path), split="val_seen", partitioning_version="clibd")
+        assert "File invalid" in capsys.readouterr().out
+        assert len(read_bioscan1m(tmp_path)) == len(SPLITS)
+
+
+class TestKept:
+    """The Parquet copy of a large table: as good as the metadata, and never instead of other ones."""
+
+    @pytest.fixture
+    def readings(self, monkeypatch):
+        """Counts the readings of the metadata's text, and keeps small tables too."""
+        calls, text = [], bioscan._metadata
+        monkeypatch.setattr(bioscan_cache, "MANY", 1)
+        monkeypatch.setattr(bioscan, "_metadata", lambda layout: calls.append(layout) or text(layout))
+        return calls
+
+    def test_small_folders_stay_as_they_are(self, tmp_path):
+        small_layout(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        read_bioscan1m(tmp_path)
+        assert sorted(tmp_path.rglob("*")) == before
+
+    def test_the_same_table_without_reading_the_text(self, tmp_path, readings):
+        first = read_bioscan1m(small_layout(tmp_path))
+        pd.testing.assert_frame_equal(read_bioscan1m(tmp_path), first)
+        assert len(readings) == 1
+        assert [path.name for path in tmp_path.iterdir() if path.name != "bioscan1m"] == [bioscan_cache.FILE]
+
+    def test_a_moved_folder_names_its_own_images(self, tmp_path, readings):
+        read_bioscan1m(small_layout(tmp_path / "here"))
+        (tmp_path / "here").rename(tmp_path / "there")
+        table = read_bioscan1m(tmp_path / "there")
+        assert len(readings) == 1
+        assert table["image"].dropna().str.startswith(str(tmp_path / "there" / "bioscan1m" / "images")).all()
+        shutil.rmtree(tmp_path / "there" / "bioscan1m" / "images" / "cropped_256" / "part113")
+        assert "part113" in sentence_of(tmp_path / "there"), "the images are looked for each time"
+
+    @pytest.mark.parametrize("name", [METADATA, "CLIBD_partitioning/no_split.txt", "CLIBD_partitioning/test_unseen_keys.txt"])
+    def test_other_files_are_read_anew(self, tmp_path, readings, name):
+        path = small_layout(tmp_path) / "bioscan1m" / name
+        read_bioscan1m(tmp_path)
+        os.utime(path, ns=(path.stat().st_mtime_ns + 1,) * 2)
+        read_bioscan1m(tmp_path)
+        assert len(readings) == 2, "the time counts"
+        stat = path.stat()
+        path.write_bytes(path.read_bytes() + b"\n")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        read_bioscan1m(tmp_path)
+        assert len(readings) == 3, "and so does the size"
+        read_bioscan1m(tmp_path)
+        assert len(readings) == 3
+
+    def test_other_code_reads_anew(self, tmp_path, readings, monkeypatch):
+        read_bioscan1m(small_layout(tmp_path))
+        monkeypatch.setattr(bioscan_cache, "version", lambda package: "1.4.0")
+        read_bioscan1m(tmp_path)
+        changed = tmp_path / "bioscan.py"
+        changed.write_text("# other code")
+        monkeypatch.setattr(bioscan, "__file__", str(changed))
+        read_bioscan1m(tmp_path)
+        assert len(readings) == 3
+
+    @pytest.mark.parametrize("damage", ["cut", "byte", "text", "empty"])
+    def test_a_damaged_copy_is_read_anew(self, tmp_path, readings, damage):
+        first = read_bioscan1m(small_layout(tmp_path))
+        copy = tmp_path / bioscan_cache.FILE
+        whole = copy.read_bytes()
+        # The first column's first page begins after the four letters of Parquet.
+        flipped = bytearray(whole)
+        flipped[whole.index(b"BIOUG0") + 1] ^= 1
+        copy.write_bytes({"cut": whole[: len(whole) // 2], "byte": bytes(flipped), "text": b"a table", "empty": b""}[damage])
+        pd.testing.assert_frame_equal(read_bioscan1m(tmp_path), first)
+        assert len(readings) == 2 and copy.stat().st_size == len(whole), "and written anew"
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path, readings, monkeypatch):
+        def refuse(**where):
+            raise PermissionError(13, "Permission denied")
+
+        small_layout(tmp_path)
+        monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="specimens.parquet could not be written .Permission denied.: "):
+                assert len(read_bioscan1m(tmp_path)) == len(SPLITS)
+        assert len(readings) == 2
+
+
+def test_the_benchmark_measures_two_readings_of_the_true_layout(tmp_path):
+    sizes = {split: 30 for split in SPLITS}
+    layout = bench_metadata.write_layout(tmp_path, sizes)
+    assert layout.metadata.read_text().splitlines()[0].split("\t") == METADATA_COLUMNS
+    assert sum(bench_metadata.SPLIT_SIZES.values()) == 1_128_313 and set(bench_metadata.SPLIT_SIZES) == set(SPLITS)
+    table = read_bioscan1m(tmp_path)
+    assert table["split"].value_counts().to_dict() == sizes
+    assert (table["species"].isna() == (table["split"] == "no_split")).all()
+    assert table["barcode"].str.len().eq(bench_metadata.BASES).all()
+    costs = bench_metadata.reading_costs(tmp_path)
+    assert costs["specimens"].tolist() == [len(table)] * 2 and (costs["peak memory, GiB"] > 0.05).all()
 
 
 class TestSimulated:
