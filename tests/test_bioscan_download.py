@@ -61,7 +61,7 @@ def server(tmp_path, monkeypatch):
             pass
 
     served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.cut, served.asked = set(), []
+    served.cut, served.asked, served.files = set(), [], files
     threading.Thread(target=served.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{served.server_port}"
     members = [(name.removeprefix("bioscan/images/cropped_256/"), {"cropped_256": md5(content)}) for name, content in images.items()]
@@ -133,6 +133,19 @@ def test_interrupted_unpacking_is_completed_without_fetching_again(tmp_path, ser
     kept = os.stat(table["image"].iloc[0]).st_mtime_ns
     assert is_whole(fetch(tmp_path)) and len(server.asked) == 3
     assert os.stat(table["image"].iloc[0]).st_mtime_ns == kept, "what is there is not unpacked again"
+
+
+def test_an_image_that_the_archive_does_not_hold_is_not_asked_for_again(tmp_path, server, monkeypatch):
+    fetch(tmp_path)
+    server.asked.clear()
+    archive, image = tmp_path / "bioscan-1m" / f"BIOSCAN_1M_{IMAGES}", "bioscan/images/cropped_256/part7/BIOUG5-A05.jpg"
+    with zipfile.ZipFile(archive) as source:
+        server.files[IMAGES] = zipped({name: source.read(name) for name in source.namelist() if name != image})
+    monkeypatch.setitem(BIOSCAN1M.zip_files["cropped_256"], "md5", md5(server.files[IMAGES]))
+    os.remove(tmp_path / "bioscan-1m" / "bioscan1m" / image.removeprefix("bioscan/"))
+    assert len(fetch(tmp_path)) == len(SPLITS) and server.asked == [IMAGES]
+    archive.unlink()
+    assert len(fetch(tmp_path)) == len(SPLITS) and server.asked == [IMAGES], "7 GB would not bring it"
 
 
 def test_an_interruption_leaves_no_part_of_an_image(tmp_path, monkeypatch):

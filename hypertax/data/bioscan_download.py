@@ -13,7 +13,7 @@ from bioscan_dataset import BIOSCAN1M
 from torchvision.datasets.utils import download_url
 from tqdm import tqdm
 
-from hypertax.files import shown
+from hypertax.files import shown, write_text
 
 SILENCE = 60
 """Seconds without a byte after which a connection counts as broken; the package would wait for ever."""
@@ -27,16 +27,22 @@ class _Download(BIOSCAN1M):
     """
 
     def _check_integrity_images(self, verbose: int = 1) -> bool:
-        return super()._check_integrity_images(verbose=verbose) and not self._lacks_images()
+        return super()._check_integrity_images(verbose=verbose) and not self._absent_images()
 
-    def _lacks_images(self) -> bool:
+    def _absent_images(self) -> list[str]:
+        """Images that the metadata name and that are not on disk, except those that the archive is known not to hold."""
         names = pd.read_csv(self.metadata_path, sep="\t", usecols=["image_file", "chunk_number"], dtype="str").dropna()
-        images = Path(self.image_dir)
+        excused = set(self._excuse.read_text(encoding="utf-8").splitlines()) if self._excuse.is_file() else set()
+        absent = []
         for chunk, files in tqdm(names.groupby("chunk_number")["image_file"], desc="looking for images", unit=" parts"):
-            folder = images / f"part{chunk}"
-            if not folder.is_dir() or not set(files) <= set(os.listdir(folder)):
-                return True
-        return False
+            folder = Path(self.image_dir) / f"part{chunk}"
+            present = set(os.listdir(folder)) if folder.is_dir() else set()
+            absent += [f"part{chunk}/{file}" for file in sorted(set(files) - present)]
+        return [name for name in absent if name not in excused]
+
+    @property
+    def _excuse(self) -> Path:
+        return Path(self.image_dir).parent / "not_in_archive.txt"
 
     def _download_images(self, remove_finished: bool = False, verbose: int = 1) -> None:
         if self._check_integrity_images(verbose=verbose):
@@ -45,7 +51,11 @@ class _Download(BIOSCAN1M):
         # The package's own name, so that an archive it fetched is not fetched again.
         archive = Path(self.root) / f"BIOSCAN_1M_{os.path.basename(data['url'])}"
         download_url(data["url"], self.root, filename=archive.name, md5=data["md5"])
+        self._excuse.unlink(missing_ok=True)
         unpack(archive, Path(self.root) / self.base_folder, drop_prefix="bioscan/")
+        # What a verified archive does not hold cannot be fetched: asking for it each time would fetch 7 GB in vain.
+        if absent := self._absent_images():
+            write_text(self._excuse, "\n".join(absent) + "\n")
 
     def _load_metadata(self) -> None:
         """Nothing: the package would read the table only to throw it away."""
