@@ -160,6 +160,7 @@ def main() -> None:
         costs = reading_costs(Path(folder))
     print(costs.round(2).to_string(index=False))
     note = f"A made-up metadata file of {size:.2f} GB. Each reading is a process of its own; memory is the most that it held."
+    note += " The first one also writes the copy; the system has just written the text and may still hold it in memory."
     note += f" pandas {version('pandas')}, bioscan-dataset {version('bioscan-dataset')}, CPU. Seconds depend on the machine."
     caption = "Reading metadata of BIOSCAN-1M's size: from the text, then from the Parquet copy"
     write_table(frame_table(costs), "metadata", resolve(options.output), caption=caption, note=note, dataset="made-up metadata")
