@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from hypertax.data import load_specimens, simulated_folder
 from hypertax.data.bioscan import METADATA, read_bioscan1m
-from hypertax.data.split import SPLITS
+from hypertax.data.split import KEY_SPLITS, SPLITS
 from hypertax.data.table import COLUMNS
 from hypertax.taxonomy import RANKS
 
@@ -46,10 +47,13 @@ def record(sampleid: str, **values) -> dict:
 def write_layout(
     root: Path, records: list[dict], splits: dict[str, list[str]], base: str = "bioscan1m", metadata: str = "bioscan1m"
 ) -> Path:
-    """BIOSCAN-1M on disk, without its images; `splits` gives the identifiers of each list."""
+    """BIOSCAN-1M on disk, without the records' images; `splits` gives the identifiers of each list."""
     partition = root / base / "CLIBD_partitioning"
     partition.mkdir(parents=True)
-    (root / base / "images" / "cropped_256").mkdir(parents=True)
+    for chunk in {entry["chunk_number"] for entry in records}:
+        part = root / base / "images" / "cropped_256" / f"part{chunk}"
+        part.mkdir(parents=True)
+        (part / "an image.jpg").touch()
     pd.DataFrame(records, columns=METADATA_COLUMNS).to_csv(root / metadata / METADATA, sep="\t", index=False)
     for split in SPLITS:
         (partition / f"{split}.txt").write_text("\n".join(splits.get(split, [])) + "\n")
@@ -132,25 +136,61 @@ def test_metadata_that_are_not_bioscans(tmp_path):
     assert "is not BIOSCAN-1M's metadata" in sentence_of(tmp_path)
 
 
-def test_download_is_the_packages_own(tmp_path, monkeypatch):
-    import bioscan_dataset
+def test_an_unwritten_last_line_is_a_file_cut_off(tmp_path):
+    """Only a download checks the MD5, and half the metadata would otherwise pass for a smaller data set."""
+    metadata = small_layout(tmp_path) / "bioscan1m" / METADATA
+    whole = metadata.read_bytes()
+    metadata.write_bytes(whole[:-150])
+    assert "is cut off" in sentence_of(tmp_path) and "download=True" in sentence_of(tmp_path)
+    metadata.write_bytes(whole.rstrip(b"\n"))
+    assert len(read_bioscan1m(tmp_path)) == len(SPLITS), "a last line without its end is whole"
 
-    asked = []
 
-    def fetch(root, **options):
-        asked.append(options)
-        small_layout(Path(root))
+def test_parts_of_the_images_that_are_missing_are_named(tmp_path):
+    images = small_layout(tmp_path) / "bioscan1m" / "images" / "cropped_256"
+    (images / "part113" / "an image.jpg").unlink()
+    sentence = sentence_of(tmp_path)
+    assert "1 of the 2 parts of the images (images/cropped_256/: part113; all are 7 GB)" in sentence and "download=True" in sentence
+    shutil.rmtree(images / "part7")
+    (images / "part113").rmdir()
+    assert "images/cropped_256/ is empty, about 7 GB" in sentence_of(tmp_path)
 
-    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fetch)
-    assert len(load_specimens("bioscan-1m", data_dir=tmp_path, download=True)) == len(SPLITS)
-    assert asked[0]["download"] and asked[0]["partitioning_version"] == "clibd" and asked[0]["image_package"] == "cropped_256"
 
-    def fail(root, **options):
-        raise OSError("no route to host.")
+def test_of_many_missing_parts_the_first_are_named(tmp_path):
+    records = [record(f"S{i}", chunk_number=str(i + 1)) for i in range(113)]
+    write_layout(tmp_path, records, {"no_split": [entry["sampleid"] for entry in records]})
+    for part in range(2, 114):
+        shutil.rmtree(tmp_path / "bioscan1m" / "images" / "cropped_256" / f"part{part}")
+    assert "112 of the 113 parts of the images (images/cropped_256/: part2, part3, part4, part5, part6 and 107 more; all are 7 GB)" in (
+        sentence_of(tmp_path)
+    )
 
-    monkeypatch.setattr(bioscan_dataset, "BIOSCAN1M", fail)
-    with pytest.raises(ValueError, match=r"could not be downloaded to .* \(no route to host\): check the network and the disk\.$"):
-        load_specimens("bioscan-1m", data_dir=tmp_path, download=True)
+
+class TestPackage:
+    """Behaviours of bioscan-dataset 1.3.0 that the reading relies on or works around; a version without them needs a look at it."""
+
+    def test_its_all_keys_are_lost_beside_another_split(self, tmp_path):
+        from bioscan_dataset import load_bioscan1m_metadata
+
+        small_layout(tmp_path)
+        package = load_bioscan1m_metadata(
+            str(tmp_path / "bioscan1m" / METADATA),
+            partitioning_version="clibd",
+            split="all_keys+val_seen",
+            dtype=None,
+            converters={"tribe": lambda _: "any"},
+        )
+        assert set(package["clibd_split"]) == {"val_seen"}
+        assert set(KEY_SPLITS) <= set(read_bioscan1m(tmp_path)["split"]), "ours has all the keys"
+
+    def test_only_its_dataset_checks_the_md5(self, tmp_path, capsys):
+        from bioscan_dataset import BIOSCAN1M
+
+        small_layout(tmp_path)
+        with pytest.raises(OSError, match="incomplete, or corrupted"):
+            BIOSCAN1M(str(tmp_path), split="val_seen", partitioning_version="clibd")
+        assert "File invalid" in capsys.readouterr().out
+        assert len(read_bioscan1m(tmp_path)) == len(SPLITS)
 
 
 class TestSimulated:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hypertax.data import bioscan_cache
 from hypertax.data.split import SPLITS
 from hypertax.files import shown
 from hypertax.taxonomy import RANKS
@@ -15,6 +16,8 @@ from hypertax.taxonomy import RANKS
 METADATA = "BIOSCAN_Insect_Dataset_metadata.tsv"
 # The package's own label columns must all be there, whether we use them or not.
 _USECOLS = ["sampleid", "uri", "phylum", "class", *RANKS, "subfamily", "tribe", "nucraw", "image_file", "chunk_number"]
+
+_SHOWN = 5  # Missing parts of the images that a message names.
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,22 @@ class Layout:
         if absent:
             what = f"{self.partition.name}/{absent[0]}.txt" if self.partition.is_dir() else f"{self.partition.name}/"
             parts.append(f"CLIBD's partition ({what}, about 30 MB)")
-        if not self.images.is_dir():
-            parts.append("the images (images/cropped_256/, about 7 GB)")
+        if not _folders(self.images):
+            state = " is empty" if self.images.is_dir() else ""
+            parts.append(f"the images (images/cropped_256/{state}, about 7 GB)")
         return parts
+
+    def missing_images(self, specimens: pd.DataFrame) -> list[str]:
+        """The parts of the images that specimens name and that are not on disk or empty, for people.
+
+        specimens: a column `image` of paths below `images`. A million files are not looked for: the folders that hold them are listed.
+        """
+        named = set(specimens["image"].dropna().str.replace(r"/.*", "", regex=True).unique())
+        absent = sorted(named - _folders(self.images), key=lambda name: (len(name), name))
+        if not absent:
+            return []
+        names = [*absent[:_SHOWN], *([f"{len(absent) - _SHOWN} more"] if len(absent) > _SHOWN else [])]
+        return [f"{len(absent)} of the {len(named)} parts of the images (images/cropped_256/: {_listed(names)}; all are 7 GB)"]
 
 
 def read_bioscan1m(root: str | os.PathLike, *, download: bool = False) -> pd.DataFrame:
@@ -53,8 +69,10 @@ def read_bioscan1m(root: str | os.PathLike, *, download: bool = False) -> pd.Dat
     Placeholder labels are NA, a genus missing above a known species is the species' first word, and barcodes end after 660 bases (all
     three the package's doing). Images are not looked for one by one.
 
+    A table of `bioscan_cache.MANY` specimens is kept as Parquet beside the data and read from there as long as the files are the same.
+
     root: the folder that holds `bioscan1m/`. download: let the package fetch and verify everything first (about 8 GB, and as much
-    again on disk while it is unpacked).
+    again on disk, since the archive of the images stays).
 
     Returns a specimen table; see `hypertax.data.load_specimens`.
 
@@ -63,28 +81,38 @@ def read_bioscan1m(root: str | os.PathLike, *, download: bool = False) -> pd.Dat
     """
     root = Path(root)
     if download:
-        _download(root)
+        from hypertax.data.bioscan_download import download_bioscan1m
+
+        download_bioscan1m(root)
     layout = Layout.of(root)
-    if parts := layout.missing():
+    _require(layout.missing(), root)
+    lists = [layout.partition / f"{split}.txt" for split in SPLITS]
+    key = bioscan_cache.key_of([layout.metadata, *lists], sources=[Path(__file__)])
+    specimens = bioscan_cache.read(root, key)
+    if specimens is None:
+        specimens = _specimens(_metadata(layout))
+        bioscan_cache.write(specimens, root, key)
+    _require(layout.missing_images(specimens), root)
+    # Only now, so that a folder may be moved with what is kept in it.
+    specimens["image"] = (f"{layout.images}/" + specimens["image"]).astype("str")
+    return specimens
+
+
+def _require(missing: list[str], root: Path) -> None:
+    if missing:
         raise ValueError(
-            f"BIOSCAN-1M is not complete in {shown(root)}, which lacks {_listed(parts)}: fetch it with "
+            f"BIOSCAN-1M is not complete in {shown(root)}, which lacks {_listed(missing)}: fetch it with "
             f"hypertax.data.load_specimens('bioscan-1m', download=True), or name in HYPERTAX_DATA the folder in which {root.name}/ lies."
         )
-    return _specimens(_metadata(layout), layout)
-
-
-def _download(root: Path) -> None:
-    from bioscan_dataset import BIOSCAN1M
-
-    try:
-        # The smallest split: the package loads the metadata when it has fetched them.
-        BIOSCAN1M(str(root), split="val_seen", partitioning_version="clibd", image_package="cropped_256", download=True)
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"BIOSCAN-1M could not be downloaded to {shown(root)} ({reason}): check the network and the disk.") from error
 
 
 def _metadata(layout: Layout) -> pd.DataFrame:
+    # Only a download checks the MD5: half a file is otherwise a smaller data set, which nobody would notice.
+    if _is_cut_off(layout.metadata):
+        raise ValueError(
+            f"{shown(layout.metadata)} is cut off within its last line: "
+            "fetch it again with hypertax.data.load_specimens('bioscan-1m', download=True)."
+        )
     # Imported here: it takes seconds, since it brings torch.
     from bioscan_dataset import load_bioscan1m_metadata
 
@@ -110,12 +138,32 @@ def _metadata(layout: Layout) -> pd.DataFrame:
     return table
 
 
-def _specimens(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
-    image = f"{layout.images}/part" + table["chunk_number"] + "/" + table["image_file"]
-    barcode = table["nucraw"].str.upper().str.replace("-", "", regex=False)
+def _specimens(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a specimen table, but with images relative to the folder of all images."""
+    image = "part" + table["chunk_number"] + "/" + table["image_file"]
+    # Taken out, since a million barcodes are most of the table, and each of these steps holds them once more.
+    barcode = table.pop("nucraw")
+    barcode = barcode.str.upper()
+    barcode = barcode.str.replace("-", "", regex=False)
     columns = {"sampleid": table["sampleid"], "image": image, "barcode": barcode.mask(barcode == "")}
     columns |= {rank: table[rank] for rank in RANKS} | {"split": table["clibd_split"]}
     return pd.DataFrame({name: column.astype("str") for name, column in columns.items()}).reset_index(drop=True)
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether the last line of a tab-separated file has fewer fields than its header."""
+    with path.open("rb") as file:
+        header = file.readline()
+        file.seek(max(0, path.stat().st_size - 2**16))
+        last = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
+    return last.count(b"\t") < header.count(b"\t")
+
+
+def _folders(path: Path) -> set[str]:
+    """Names of the folders in a folder that hold something; none where it does not exist."""
+    if not path.is_dir():
+        return set()
+    return {entry.name for entry in os.scandir(path) if entry.is_dir() and next(os.scandir(entry.path), None)}
 
 
 def _listed(parts: list[str]) -> str:
