@@ -13,6 +13,8 @@ import gc
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +33,6 @@ from hypertax.config import RunConfig
 from hypertax.data.batches import Batch, Names
 from hypertax.files import ROOT
 from hypertax.large_batch import LargeBatch
-from hypertax.losses import deepest_known_rank
 from hypertax.model import HypertaxModel
 from hypertax.objective import Objective
 from hypertax.spaces import LorentzSpace
