@@ -16,7 +16,7 @@ NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL = help
-.PHONY: help setup paper sweeps test test-all bench notebooks constraints clean
+.PHONY: help setup paper sweeps test test-all bench bench-data notebooks constraints clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -35,8 +35,11 @@ test: $(STAMP) ## unit tests, and the notebooks compared with their committed ou
 test-all: $(STAMP) ## the slow tests that `make test` leaves out
 	@$(RUN) pytest -m slow || [ $$? -eq 5 ]
 
-bench: $(STAMP) ## time and memory of the training steps and the losses
-	@$(RUN) hypertax.bench
+bench: $(STAMP) ## time and memory of the losses and training steps, those of the paper's models too (on a GPU if there is one)
+	@$(RUN) hypertax.bench && $(RUN) hypertax.bench_paper growth && $(RUN) hypertax.bench_paper steps
+
+bench-data: $(STAMP) ## reading photographs, and metadata of BIOSCAN-1M's size (1.2 GB of temporary files)
+	@$(RUN) hypertax.bench_images && $(RUN) hypertax.bench_metadata
 
 notebooks: $(STAMP) ## execute the notebooks in place at their defaults, as they are committed
 	@PYTHONWARNINGS="ignore:IProgress not found" $(RUN) nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \

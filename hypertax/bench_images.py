@@ -1,8 +1,13 @@
-"""How many photographs a second the loader makes, beside what everyone would write first: torchvision's ImageFolder, and JPEGs in HDF5."""
+"""How many photographs a second the loader makes, beside what everyone would write first: torchvision's ImageFolder, and JPEGs in HDF5.
+
+    python -m hypertax.bench_images --photographs folder/with/jpegs
+"""
 
 from __future__ import annotations
 
+import argparse
 import io
+import os
 import random
 import statistics
 import tempfile
@@ -23,22 +28,25 @@ from tqdm import tqdm
 from hypertax.data.batches import Names, Specimens, loader
 from hypertax.data.images import MEAN, ROTATION, STD
 from hypertax.files import ROOT
+from hypertax.tables import frame_table, write_table
 from hypertax.taxonomy import RANKS
 
 SIZE, BATCH = 224, 64
-SAMPLES = ROOT.parent / "shared" / "data" / "bioscan_samples"
 OURS = "hypertax"
 
 
-def bench_images(count: int = 2000, workers: tuple[int, ...] = (0, 1, 2), rounds: int = 5) -> tuple[pd.DataFrame, str]:
+def bench_images(
+    count: int = 2000, workers: tuple[int, ...] = (0, 1, 2), rounds: int = 5, source: Path | None = None
+) -> tuple[pd.DataFrame, str]:
     """Training views a second, normalised floats in the main process, of each way to read the same `count` files.
 
     workers: processes that read, 0 for the main one. rounds: measured passes over the files; the ways take turns in each.
+    source: a folder of JPEGs that the files are varied from; the simulated photographs by default.
 
     Returns the figures and a note on what was compared. "x hypertax" is the median over the rounds of a way's seconds over ours.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files, origin = photographs(Path(folder) / "images", count)
+        files, origin = photographs(Path(folder) / "images", count, source)
         bilinear = torchvision_views(v2.InterpolationMode.BILINEAR)
         ways: dict[str, Callable[[int], Iterator[Tensor]]] = {
             OURS: lambda n: _ours(files, n),
@@ -91,9 +99,12 @@ def _measured(ways: dict[str, Callable], workers: tuple[int, ...], rounds: int, 
     return seconds
 
 
-def photographs(folder: Path, count: int) -> tuple[list[str], str]:
-    """Files of BIOSCAN's size in `folder/all`, varied from its published samples where they are, else from simulated ones; and which."""
-    paths, origin = sorted(SAMPLES.glob("*.jpg")), "varied from ten photographs of BIOSCAN"
+def photographs(folder: Path, count: int, source: Path | None = None) -> tuple[list[str], str]:
+    """Files of BIOSCAN's size in `folder/all`, varied from those of `source` or from simulated ones; and which."""
+    paths = sorted(source.glob("*.jpg")) if source else []
+    origin = f"varied from {len(paths)} photographs in {source.name if source else ''}"
+    if source and not paths:
+        raise ValueError(f"There is no .jpg in {source}.")
     if not paths:
         from hypertax.data import load_specimens
 
@@ -181,3 +192,23 @@ def write_hdf5(files: list[str], path: Path) -> Path:
             rows[n, : len(content)] = content
         file["size"] = [len(content) for content in contents]
     return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table `images` and write it to `tables/benchmarks`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photographs", type=Path, help="folder of JPEGs to vary; the simulated ones by default")
+    parser.add_argument("--count", type=int, default=2000, help="files")
+    parser.add_argument("--rounds", type=int, default=5, help="passes over the files")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="numbers of reading processes")
+    given = parser.parse_args(arguments)
+    frame, note = bench_images(given.count, tuple(given.workers), given.rounds, given.photographs)
+    print(frame.round(2).to_string(index=False))
+    note += f" PyTorch {torch.__version__}, {os.cpu_count()} cores. Images a second depend on the machine; ratios are medians over the rounds."
+    table = frame_table(frame)
+    caption = "Reading photographs for training"
+    write_table(table, "images", ROOT / "tables" / "benchmarks", caption=caption, note=note, dataset="JPEGs of BIOSCAN's size")
+
+
+if __name__ == "__main__":
+    main()
