@@ -136,9 +136,11 @@ def compare(
             if protocol == "standard" and len(cells) == 2:
                 both = {a: {run: _harmonic(*(cells[s][1][a][run] for s in cells)) for run in cells["seen"][1][a]} for a in AVERAGES}
                 cells["harmonic"] = sum(cells[s][0] for s in cells), both
+            # A run without one of the modalities has no answers in this pairing.
+            present = set(zip(group["method"], group["seed"], strict=True))
             for method in methods:
-                seeds = sorted(seeds_of[method] & seeds_of[reference])
-                for average in averages:
+                seeds = [s for s in sorted(seeds_of[method] & seeds_of[reference]) if {(method, s), (reference, s)} <= present]
+                for average in averages if seeds else ():
                     for split, (queries, values) in cells.items():
                         gaps = [values[average][method, s] - values[average][reference, s] for s in seeds]
                         cell = {"protocol": protocol, "pairing": pairing, "rank": rank, "split": split, "average": average}

@@ -23,7 +23,7 @@ from hypertax.config import RunConfig, parse_value
 from hypertax.data import load_specimens
 from hypertax.encoders import EncoderUnavailable
 from hypertax.runs import Run
-from hypertax.train import TrainingDiverged
+from hypertax.train import TrainingDiverged, accelerator_of
 from hypertax.train import train as train_here
 from hypertax.views import require_something_to_learn, views_of
 
@@ -62,10 +62,8 @@ def train(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path | No
 
 
 def _one(config: RunConfig, specimens: pd.DataFrame, output: str | Path | None, processes: int) -> None:
-    from accelerate.state import PartialState
-
-    if PartialState().num_processes != processes:
-        raise RuntimeError(f"The process does not know of the others: {PartialState().num_processes} instead of {processes}.")
+    if (found := accelerator_of(config).num_processes) != processes:
+        raise RuntimeError(f"The processes do not know of one another: {found} instead of {processes}.")
     train_here(config, specimens, output=output)
 
 

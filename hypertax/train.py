@@ -77,18 +77,24 @@ def unaligned(config: RunConfig, specimens: pd.DataFrame, *, output: str | Path 
     return training.finish(best_epoch=0)
 
 
+def accelerator_of(config: RunConfig):
+    """The device and the processes that a configuration trains with: an `accelerate.Accelerator`."""
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    timeout = InitProcessGroupKwargs(timeout=timedelta(seconds=LONGEST_VALIDATION))
+    return Accelerator(cpu=config.device == "cpu" or not torch.accelerator.is_available(), kwargs_handlers=[timeout])
+
+
 class _Training:
     """One run in progress; `data` is the fingerprint of its specimens."""
 
     def __init__(self, config: RunConfig, specimens: pd.DataFrame, folder: Path, data: str, progress: bool) -> None:
-        from accelerate import Accelerator
-        from accelerate.utils import InitProcessGroupKwargs, broadcast
+        from accelerate.utils import broadcast
 
         self.config, self.folder, self.data = config, folder, data
         self.started = time.perf_counter()
-        self.accelerator = Accelerator(
-            cpu=config.device == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(seconds=LONGEST_VALIDATION))]
-        )
+        self.accelerator = accelerator_of(config)
         self.device = self.accelerator.device
         self.first = self.accelerator.is_main_process
         torch.set_num_threads(config.threads or max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))

@@ -217,6 +217,16 @@ def test_only_seeds_that_both_have_and_the_same_queries():
         compare(frame, "z")
 
 
+def test_a_run_without_a_modality_is_compared_where_it_has_answers():
+    classes = list("aabb")
+    rows = [answers({"E": [[1, 0, 1, 0]], "H": [[1, 1, 1, 0]], "image": [[1, 1, 1, 1]]}, classes, pairing="image to image")]
+    rows.append(answers({"E": [[1, 0, 1, 0]], "H": [[1, 1, 1, 1]]}, classes))
+    found = compare(pd.concat(rows, ignore_index=True), "E", resamples=50)
+    assert set(found.loc[found["method"] == "image", "pairing"]) == {"image to image"}
+    assert set(found.loc[found["method"] == "H", "pairing"]) == {"image to image", "DNA to DNA"}
+    assert only(found, method="image", rank="species", average="macro")["difference"] == pytest.approx(0.5)
+
+
 def cells(verdicts: list[tuple]) -> pd.DataFrame:
     """Rows of `compare`: (protocol, pairing, split, rank, verdict)."""
     numbers = {BETTER: (0.05, 0.01, 0.09), WORSE: (-0.05, -0.09, -0.01), NEITHER: (0.002, -0.02, 0.03)}

@@ -104,10 +104,11 @@ def test_a_notebooks_processes(table, tmp_path):
 from hypertax.config import RunConfig
 from hypertax.data import load_specimens
 from hypertax.launch import train
-run = train(RunConfig.create("tiny", **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+run = train(RunConfig.create("tiny", **{PARAMETERS | {"device": "auto"}}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
 assert run.environment["processes"] == 2 and len(run.embeddings()) > 0
+train(RunConfig.create("tiny", seed=1, **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r})
 try:
-    train(RunConfig.create("tiny", seed=1, **{PARAMETERS}), load_specimens({str(table)!r}), processes=2)
+    train(RunConfig.create("tiny", seed=2, **{PARAMETERS}), load_specimens({str(table)!r}), processes=2)
 except ValueError as error:
     assert "Restart the kernel" in str(error)
 else:
