@@ -150,7 +150,8 @@ def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> 
     import yaml
 
     folder = resolve(parameters.get("output") or ROOT / "runs")
-    wanted = RunConfig.create(**{name: value for name, value in parameters.items() if name != "output"}).to_dict()
+    own = {name: value for name, value in parameters.items() if name not in ("output", "processes", "download")}
+    wanted = RunConfig.create(**own).to_dict()
     for path in folder.glob("*/config.yaml"):
         finished = path.parent / "environment.json"
         # A run that was only reused keeps the notebook that trained it.

@@ -64,7 +64,7 @@ def test_parameters_are_those_of_a_run(name):
     values = {}
     cell = next(cell for cell in cells(ROOT / "notebooks" / f"{name}.ipynb") if "parameters" in cell["metadata"].get("tags", []))
     exec(source(cell), values)
-    given = {k: v for k, v in values.items() if not k.startswith("__") and k not in ("preset", "download", "output")}
+    given = {k: v for k, v in values.items() if not k.startswith("__") and k not in ("preset", "download", "output", "processes")}
     space = {"space": "euclidean", "entailment": "none"} if name.startswith("02") else {"space": "lorentz"}
     assert RunConfig.create(values["preset"], **{**space, **given}).space == space["space"]
 
