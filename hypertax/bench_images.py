@@ -101,11 +101,11 @@ def _measured(ways: dict[str, Callable], workers: tuple[int, ...], rounds: int, 
 
 def photographs(folder: Path, count: int, source: Path | None = None) -> tuple[list[str], str]:
     """Files of BIOSCAN's size in `folder/all`, varied from those of `source` or from simulated ones; and which."""
-    paths = sorted(source.glob("*.jpg")) if source else []
-    origin = f"varied from {len(paths)} photographs in {source.name if source else ''}"
-    if source and not paths:
-        raise ValueError(f"There is no .jpg in {source}.")
-    if not paths:
+    if source:
+        paths, origin = sorted(source.glob("*.jpg")), f"varied from the photographs in {source.name}"
+        if not paths:
+            raise ValueError(f"There is no .jpg in {source}.")
+    else:
         from hypertax.data import load_specimens
 
         paths, origin = [Path(path) for path in load_specimens("simulated")["image"].dropna()[:200]], "varied from simulated photographs"

@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hypertax.data.bioscan import Layout, read_bioscan1m
+from hypertax.data.simulate import _COLUMNS as COLUMNS
 from hypertax.files import ROOT, resolve
 from hypertax.tables import frame_table, write_table
 
@@ -42,13 +43,6 @@ SPLIT_SIZES = {
 """CLIBD's split of BIOSCAN-1M's 1,128,313 specimens."""
 KNOWN = {"family": 0.986, "genus": 0.225}
 """Share of the specimens that have a label of this rank; the order is always known, the species outside `no_split`."""
-_HEADER = (
-    "sampleid processid uri name phylum class order family subfamily tribe genus species subspecies nucraw image_file "
-    "large_diptera_family medium_diptera_family small_diptera_family large_insect_order medium_insect_order small_insect_order "
-    "chunk_number copyright_license copyright_holder copyright_institution copyright_contact photographer author"
-)
-COLUMNS = _HEADER.split()
-"""The columns of BIOSCAN-1M's metadata, in their order."""
 BASES, CHUNK = 658, 10_000  # A folder of images holds 10,000.
 SPECIES, GENERA, FAMILIES, ORDERS = 8_355, 3_441, 491, 16
 _REST = {

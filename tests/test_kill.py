@@ -17,25 +17,17 @@ from hypertax.runs import Run
 
 TRAIN = """
 import sys
-import numpy as np, pandas as pd
+sys.path.insert(0, sys.argv[2])
+from small_reads import small_reads
 from hypertax.config import RunConfig
 from hypertax.train import train
-rng = np.random.default_rng(0)
-rows = []
-for s in range(8):
-    bases = rng.choice(list("ACGT"), 600)
-    for i in range(40):
-        read = bases.copy()
-        read[rng.integers(0, 600, 12)] = "A"
-        split = ("train_seen", "train_seen", "seen_keys", "val_seen")[i % 4]
-        rows.append([f"{s}-{i}", None, "".join(read), "O", f"F{s // 4}", f"G{s // 2}", f"S{s}", split])
-table = pd.DataFrame(rows, columns=["sampleid", "image", "barcode", "order", "family", "genus", "species", "split"])
+table = small_reads(40, ("train_seen", "train_seen", "seen_keys", "val_seen"))
 train(RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2), table, output=sys.argv[1], progress=False)
 """
 
 
 def start(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", TRAIN, str(folder)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen([sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parent)], env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def progress(folder: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from small_reads import small_reads
 
 from hypertax.config import RunConfig
 from hypertax.files import ROOT
@@ -48,17 +49,8 @@ assert made
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    rows = []
-    for s in range(8):
-        bases = rng.choice(list("ACGT"), 600)
-        for i in range(20):
-            read = bases.copy()
-            read[rng.integers(0, 600, 12)] = "A"
-            split = ("train_seen", "train_seen", "seen_keys", "val_seen", "test_seen")[i % 5]
-            rows.append([f"{s}-{i}", "".join(read), "O", f"F{s // 4}", f"G{s // 2}", f"G{s // 2} s{s}", split])
-    names = ["sampleid", "nucraw", "order", "family", "genus", "species", "split"]
-    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "reads.tsv", sep="\t", index=False)
+    reads = small_reads(20, ("train_seen", "train_seen", "seen_keys", "val_seen", "test_seen"))
+    reads.to_csv(tmp_path / "reads.tsv", sep="\t", index=False)
     return tmp_path / "reads.tsv"
 
 
