@@ -5,10 +5,16 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
+from hypertax.cone_tree import SLACK, widest_cone
+from hypertax.recipes import RECIPES
+
 SPACES = ("euclidean", "lorentz")
-ENTAILMENTS = ("none", "pair", "stacked")
+ENTAILMENTS = ("none", "pair", "stacked", "cones")
+TAXON_TABLES = ("lineage", "tree")
+"""Text encoders that are none: a learned vector per taxon; see `hypertax.taxon_table`."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,9 @@ class RunConfig:
     Sources of the defaults: [A] the paper's abstract, [B] CLIBD, [C] a co-author's earlier code, [R] an independent
     re-implementation, [O] our own choice; see the README, "What is known of the paper".
     """
+
+    recipe: str = "paper"
+    """Name of the recipe (`hypertax.recipes`) that gave the parameters which were not given."""
 
     # Data
     dataset: str = "simulated"
@@ -41,8 +50,14 @@ class RunConfig:
     one of the initial radius [O]."""
     contrastive_weight: float = 1.0
     """Weight of the contrastive loss; 0 leaves it out ("SEL alone")."""
+    taxon_weight: float = 0.0
+    """Weight of the contrastive loss between specimens and the taxa of each rank, each taxon counted once [O]; 0 leaves it out."""
+    taxon_scale: float = 8.0
+    """Inverse temperature of that loss, held; with `text_encoder` `tree` over sin^2 of the rank's turn, so that it is the log-odds of a
+    specimen on its taxon's axis against a sibling taxon [O]."""
     entailment: str = "stacked"
-    """`none`, `pair` (full text entails image and DNA, as MERU) or `stacked` (the paper's)."""
+    """`none`, `pair` (full text entails image and DNA, as MERU), `stacked` (the paper's) or `cones` (each of its taxa entails a specimen,
+    no other does [O])."""
     entailment_weight: float = 1.0
     """Weight of the entailment loss [R]: equal weights."""
     full_text: bool = True
@@ -55,8 +70,16 @@ class RunConfig:
     """Margin of the negative pairs, radians [R]."""
     dna_image: str = "dna-contains-image"
     """Direction of the last pair of the inter-modal loss [R]: `dna-contains-image`, `image-contains-dna` or `none`."""
+    axis_weight: float = 0.0
+    """Weight, within the loss `cones`, of the mean exterior angle of specimens from their taxa: it pulls them to the axes also where
+    they are inside the cones already [O]."""
     aperture: float = 0.1
     """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
+    cone_angles: str = "87 67 50 32"
+    """With `text_encoder` `tree`: the widest cones of order, family, genus and species, half-angles in degrees as a specimen sees them from
+    the origin; a child turns from its parent by the difference [O]."""
+    specimen_radius: float = 4.0
+    """With `text_encoder` `tree`: sqrt(c) times the radius at which specimens are held [O]."""
 
     # Model
     preset: str = "tiny"
@@ -66,7 +89,8 @@ class RunConfig:
     dna_encoder: str = ""
     """`cnn`, `transformer` (both from scratch), or a transformers checkpoint's name or local folder."""
     text_encoder: str = ""
-    """`transformer` (from scratch), or a transformers checkpoint's name or local folder."""
+    """`transformer` (from scratch), a transformers checkpoint's name or local folder, or a learned vector per taxon: `lineage` (summed
+    along the lineage) or `tree` (turned from the parent's by a given angle, at a given radius) [O]."""
     embed_dim: int = 0
     """Width of the shared space."""
     image_size: int = 0
@@ -129,9 +153,15 @@ class RunConfig:
         given = {name: value for name, value in parameters.items() if value is not None}
         if "epochs" in given:
             given.setdefault("steps", 0)
-        config = cls(preset=preset, **{**PRESETS[preset], **given})
+        recipe = given.get("recipe", "paper")
+        if recipe not in RECIPES:
+            raise ValueError(_sentence("recipe", recipe, f"one of {_options(RECIPES)}"))
+        config = cls(preset=preset, **{**PRESETS[preset], **RECIPES[recipe].parameters, **given})
         config._check()
-        return config if config.space == "lorentz" else replace(config, **_EUCLIDEAN)
+        if config.space == "euclidean":
+            return replace(config, **_EUCLIDEAN)
+        # Radii that are given are given in units of 1/sqrt(c): a learned c would be a change of units.
+        return replace(config, learn_curvature=False, scale_with_curvature=False) if config.text_encoder == "tree" else config
 
     def _check(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -151,15 +181,41 @@ class RunConfig:
                 raise ValueError(_sentence(name, getattr(self, name), "a name or a path"))
         if self.space == "euclidean" and self.entailment != "none":
             raise ValueError("entailment must be 'none' in the Euclidean space, whose points have no cones.")
-        if self.contrastive_weight == 0 and (self.entailment == "none" or self.entailment_weight == 0):
+        if not self.contrastive_weight and not self.taxon_weight and (self.entailment == "none" or self.entailment_weight == 0):
             raise ValueError("contrastive_weight must be above 0 where there is no entailment loss, or nothing is learned.")
+        if self.text_encoder in TAXON_TABLES:
+            if self.full_text and self.contrastive_weight:
+                raise ValueError(f"full_text must be False with text_encoder {self.text_encoder!r}, which has no vector for a full text.")
+            if self.entailment not in ("none", "cones"):
+                raise ValueError(f"entailment must be 'none' or 'cones' with text_encoder {self.text_encoder!r}, not {self.entailment!r}.")
+        angles, widest = self.cone_degrees, widest_cone(self.specimen_radius, self.aperture)
+        if self.text_encoder == "tree" and not (len(angles) == 4 and all(above - SLACK > below for above, below in pairwise((widest + SLACK, *angles, 0)))):
+            raise ValueError(
+                _sentence(
+                    "cone_angles",
+                    self.cone_angles,
+                    f"four falling numbers below {widest:.1f} (what aperture {self.aperture:g} and specimen_radius"
+                    f" {self.specimen_radius:g} leave), such as '87 67 50 32'",
+                )
+            )
+
+    @property
+    def cone_degrees(self) -> tuple[float, ...]:
+        """`cone_angles` as numbers."""
+        try:
+            return tuple(float(angle) for angle in str(self.cone_angles).split())
+        except ValueError:
+            return ()
 
     @property
     def method(self) -> str:
-        """Readable name of the space and the objective, `hyperbolic-cl-sel`, the same for every seed."""
+        """Readable name of the space and the objective or recipe, `hyperbolic-cl-sel`, the same for every seed."""
+        space = "euclidean" if self.space == "euclidean" else "hyperbolic"
+        if self.recipe != "paper":
+            return f"{space}-{self.recipe}" + ("" if self.views == "image+dna" else f"-{self.views}")
         terms = ["cl"] if self.contrastive_weight else []
-        terms += {"none": [], "pair": ["el"], "stacked": ["sel"]}[self.entailment]
-        name = "-".join(["euclidean" if self.space == "euclidean" else "hyperbolic", *terms])
+        terms += {"none": [], "pair": ["el"], "stacked": ["sel"], "cones": ["cones"]}[self.entailment]
+        name = "-".join([space, *terms])
         name += "" if self.full_text or not self.contrastive_weight else "-notext"
         return name if self.views == "image+dna" else f"{name}-{self.views}"
 
@@ -183,6 +239,10 @@ _RANGES = {
     "curvature": (1e-3, 1e3, _NUMBER),
     "contrastive_weight": (0, math.inf, _NUMBER),
     "entailment_weight": (0, math.inf, _NUMBER),
+    "taxon_weight": (0, math.inf, _NUMBER),
+    "taxon_scale": (1e-3, 1e3, _NUMBER),
+    "axis_weight": (0, math.inf, _NUMBER),
+    "specimen_radius": (0.1, 12, _NUMBER),
     "entailment_margin": (0, math.pi, _NUMBER),
     "aperture": (1e-3, 10, _NUMBER),
     "embed_dim": (2, math.inf, _WHOLE),
@@ -215,6 +275,8 @@ _EUCLIDEAN = {
     "entailment_margin": 0.1,
     "dna_image": "dna-contains-image",
     "aperture": 0.1,
+    "axis_weight": 0.0,
+    "specimen_radius": 4.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {

@@ -51,6 +51,67 @@ def contrastive_loss(space: Space, points: dict[str, Tensor], present: dict[str,
     return _mean(terms, logit_scale)
 
 
+def taxon_contrastive_loss(
+    space: Space, specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, rank: Tensor, lineage: Tensor, logit_scales: Tensor
+) -> Tensor:
+    """Cross-entropy between specimens and the taxa of each rank over `logit_scale * cos`, averaged over modalities and ranks [O].
+
+    Half of it finds a specimen's taxon among those of its rank; half, for every taxon that the batch has specimens of, its specimens among
+    all of the batch, the mean over its own ones: there a taxon counts once, however many specimens it has. The cosine is that of the
+    directions seen from the origin, in hyperbolic space too: a taxon's radius says how wide it is, not how likely.
+
+    specimens: per modality its points (B, D) and presence (B,) bool. taxa: (T, D), unique; rank: (T,) of each. lineage: (B, 4) indices into
+    them or -1. logit_scales: (4,), of each rank. A rank without a labelled specimen leaves the mean.
+    """
+    terms = []
+    for points, present in specimens.values():
+        cosine = space.cosine(points, taxa)
+        for r, scale in enumerate(logit_scales):
+            rows = present & (lineage[:, r] >= 0)
+            if rows.any():
+                own = torch.nonzero(rank == r)[:, 0]
+                target = torch.searchsorted(own, lineage[rows, r].contiguous())
+                terms.append(_specimens_and_taxa(scale * cosine[rows][:, own], target))
+    return _mean(terms, taxa)
+
+
+def _specimens_and_taxa(logits: Tensor, target: Tensor) -> Tensor:
+    """Both halves of one rank's cross-entropy: logits (N, U), target (N,) columns."""
+    present, own = torch.unique(target, return_inverse=True)
+    of_specimens = logits[:, present].log_softmax(dim=0).gather(1, own[:, None])[:, 0]
+    per_taxon = torch.zeros_like(of_specimens[: len(present)]).index_add(0, own, of_specimens) / torch.bincount(own)
+    return 0.5 * torch.nn.functional.cross_entropy(logits, target) - 0.5 * per_taxon.mean()
+
+
+def cone_loss(
+    specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, rank: Tensor, lineage: Tensor, c: Tensor, cones: Cones
+) -> dict[str, Tensor]:
+    """How far specimens are outside the cones of their own taxa and inside those of others, radians, averaged over modalities and ranks [O].
+
+    Returns `inside`, the mean of max(0, phi - omega) over specimens and their own taxon of a rank; `outside`, the sum of max(0, omega - phi +
+    margin) over all other taxa of the rank, averaged over specimens (a mean over taxa would vanish: nearly all are far away); and
+    `axis`, the mean phi of a specimen and its own taxa, which pulls also where `inside` has vanished.
+
+    Arguments as for `taxon_contrastive_loss`; c: 0-d.
+    """
+    parts: dict[str, list[Tensor]] = {"inside": [], "outside": [], "axis": []}
+    omega = L.half_aperture(taxa, c, cones.aperture)
+    for points, present in specimens.values():
+        for r in range(lineage.shape[1]):
+            rows = present & (lineage[:, r] >= 0)
+            if not rows.any():
+                continue
+            own = lineage[rows, r]
+            parts["axis"].append(L.exterior_angle(taxa[own], points[rows], c).mean())
+            parts["inside"].append(_outside_cone(taxa[own], points[rows], c, cones.aperture).mean())
+            if cones.negatives:
+                of_rank = torch.nonzero(rank == r)[:, 0]
+                angle = L.pairwise_exterior_angle(taxa[of_rank], points[rows], c)
+                hinge = (omega[of_rank, None] - angle + cones.margin).clamp(min=0)
+                parts["outside"].append(torch.where(of_rank[:, None] == own, 0, hinge).sum(dim=0).mean())
+    return {name: _mean(terms, c) for name, terms in parts.items()}
+
+
 def pair_entailment(parents: Tensor, children: list[tuple[Tensor, Tensor]], present: Tensor, c: Tensor, cones: Cones) -> Tensor:
     """Mean of max(0, phi(parent, child) - omega(parent)) over the specimens that have both, as MERU, averaged over the modalities.
 

@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hypertax.config import RunConfig
+from hypertax.config import TAXON_TABLES, RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.encoders import ImageEncoder, barcode_encoder, prepare_encoder, pretrained_tokens, text_encoder
 from hypertax.files import atomic_path, write_text
-from hypertax.spaces import EuclideanSpace, LorentzSpace
+from hypertax.spaces import EuclideanSpace, LorentzSpace, ShellSpace
+from hypertax.taxon_table import UNKNOWN, TaxonTokens
 from hypertax.taxonomy import RANKS
 from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens, kmer_tokenizer
 from hypertax.views import require_something_to_learn, views_of
@@ -35,7 +36,7 @@ class HypertaxModel(nn.Module):
     when weights are loaded afterwards).
     """
 
-    def __init__(self, config: RunConfig, modalities: tuple[str, ...], tokens: TextTokens, *, pretrained: bool) -> None:
+    def __init__(self, config: RunConfig, modalities: tuple[str, ...], tokens: TextTokens | TaxonTokens, *, pretrained: bool) -> None:
         super().__init__()
         self.config = config
         self.modalities = tuple(m for m in MODALITIES if m in modalities)
@@ -46,9 +47,12 @@ class HypertaxModel(nn.Module):
             "text": lambda: text_encoder(config, tokens, pretrained),
         }
         self.encoders = nn.ModuleDict({m: build[m]() for m in self.modalities})
-        self.projections = nn.ModuleDict({m: nn.Linear(self.encoders[m].width, config.embed_dim) for m in self.modalities})
+        projected = [m for m in self.modalities if m != "text" or config.text_encoder not in TAXON_TABLES]
+        self.projections = nn.ModuleDict({m: nn.Linear(self.encoders[m].width, config.embed_dim) for m in projected})
         if config.space == "euclidean":
             self.space = EuclideanSpace(self.modalities, config.embed_dim)
+        elif config.text_encoder == "tree":
+            self.space = ShellSpace(self.modalities, config.embed_dim, config.curvature, config.specimen_radius)
         else:
             self.space = LorentzSpace(
                 self.modalities, config.embed_dim, config.curvature, config.learn_curvature, config.scale_with_curvature
@@ -67,7 +71,9 @@ class HypertaxModel(nn.Module):
         """Inputs of one modality to tangent vectors at the origin, (B, D) in fp32; encoders may run in bf16, geometry never does [C]."""
         bf16 = self.config.precision == "bf16"
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
-            features = self.projections[modality](self.encoders[modality](inputs))
+            features = self.encoders[modality](inputs)
+            if modality in self.projections:
+                features = self.projections[modality](features)
         return self.space.tangent(features, modality)
 
     def forward(self, batch: Batch, texts: Tensor | None) -> dict[str, Tensor]:
@@ -80,6 +86,13 @@ class HypertaxModel(nn.Module):
         """Put the bounded scalars back within their bounds; called after every optimiser step."""
         self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
         self.space.clamp_()
+
+    def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:
+        """What the text encoder reads of every taxon, (T, L), and which taxa it can embed, (T,) bool: of a table, those it was trained on."""
+        if isinstance(self.tokens, TaxonTokens):
+            rows = self.tokens.taxa(names)
+            return rows, (rows != UNKNOWN).all(axis=1)
+        return self.tokens([names.texts[i] for i in names.taxon_text]), np.ones(len(names.taxa), dtype=bool)
 
     @property
     def barcode_codes(self) -> BarcodeCodes:
@@ -135,7 +148,8 @@ class HypertaxModel(nn.Module):
         modalities = tuple(description.pop("modalities"))
         # Embedding some specimens does not pay for compiling, and may happen where nothing can compile.
         description["compile"] = False
-        model = cls(RunConfig(**description), modalities, TextTokens.load(folder / "tokenizer.json"), pretrained=False)
+        kind = TaxonTokens if description["text_encoder"] in TAXON_TABLES else TextTokens
+        model = cls(RunConfig(**description), modalities, kind.load(folder / "tokenizer.json"), pretrained=False)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         return model.eval()
 
@@ -153,7 +167,9 @@ def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, traini
     modalities = [m for m in config.views.split("+") if m in views]
     if len(names.taxa):
         modalities.append("text")
-    if config.text_encoder == "transformer":
+    if config.text_encoder in TAXON_TABLES:
+        tokens = TaxonTokens.train(names, training)
+    elif config.text_encoder == "transformer":
         seen = np.unique(names.full_text[training])
         tokens = TextTokens.train([names.texts[i] for i in seen if i >= 0])
     else:
@@ -190,8 +206,9 @@ def embed(
                 part = specimens[has.numpy()].reset_index(drop=True)
                 tables.append(part.rename(columns={"sampleid": "id"}).assign(modality=modality, rank=None)[list(COLUMNS)])
         if "text" in model.modalities and len(names.taxa):
-            tables.append(names.taxa.rename(columns={"name": "id"}).assign(modality="text", split=None)[list(COLUMNS)])
-            tokens = torch.from_numpy(model.tokens([names.texts[i] for i in names.taxon_text])).to(device)
+            tokens, known = model.taxon_tokens(names)
+            tables.append(names.taxa[known].rename(columns={"name": "id"}).assign(modality="text", split=None)[list(COLUMNS)])
+            tokens = torch.from_numpy(tokens[known]).to(device)
             vectors["text"] = [model.tangent("text", part).cpu() for part in tokens.split(EMBED_BATCH)]
         c = None if model.space.curvature is None else model.space.curvature.item()
     model.train(was_training)

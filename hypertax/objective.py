@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from hypertax.config import RunConfig
+from hypertax.cone_tree import SLACK
+from hypertax.config import TAXON_TABLES, RunConfig
 from hypertax.data.batches import Batch, Names
-from hypertax.losses import Cones, contrastive_loss, pair_entailment, stacked_entailment
+from hypertax.losses import Cones, cone_loss, contrastive_loss, pair_entailment, stacked_entailment, taxon_contrastive_loss
 from hypertax.model import HypertaxModel
+from hypertax.taxonomy import RANKS
 
 
 class Objective:
@@ -25,9 +30,21 @@ class Objective:
         self.stacked = has_text and config.entailment == "stacked"
         self.pair = has_text and config.entailment == "pair"
         self.align_text = has_text and config.full_text and config.contrastive_weight > 0
+        self.taxa = has_text and config.taxon_weight > 0
+        self.in_cones = has_text and config.entailment == "cones"
+        self.scales = torch.tensor(_logit_scales(config), device=device)
+        self.rank = torch.tensor([RANKS.index(rank) for rank in names.taxa["rank"]], dtype=torch.int64, device=device)
         self.padding = model.tokens.padding
-        self._tokens = torch.from_numpy(model.tokens(names.texts)) if has_text else None
-        self.taxon_text = torch.from_numpy(names.taxon_text).to(device)
+        self.trained = None
+        if has_text and config.text_encoder in TAXON_TABLES:
+            # Vectors cost next to nothing: every step sees all taxa, not only the batch's.
+            rows, known = model.taxon_tokens(names)
+            self._tokens = torch.from_numpy(rows)
+            self.trained = torch.from_numpy(known).nonzero()[:, 0].to(device)
+            self.taxon_text = torch.arange(len(rows), device=device)
+        else:
+            self._tokens = torch.from_numpy(model.tokens(names.texts)) if has_text else None
+            self.taxon_text = torch.from_numpy(names.taxon_text).to(device)
 
     def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The terms by name, and their weighted sum as `loss`; 0-d tensors."""
@@ -46,7 +63,7 @@ class Objective:
         config, c = self.config, self.space.curvature
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch.index.device)
-        if config.contrastive_weight:
+        if config.contrastive_weight and (len(specimens) > 1 or self.align_text):
             aligned = specimens | ({"text": full} if self.align_text and full else {})
             views, present = ({m: value[i] for m, value in aligned.items()} for i in (0, 1))
             terms["contrastive"] = contrastive_loss(self.space, views, present, self.temperature())
@@ -54,6 +71,17 @@ class Objective:
         if self.pair and full:
             terms["pair_entailment"] = pair_entailment(full[0], list(specimens.values()), full[1], c, self.cones)
             total = total + config.entailment_weight * terms["pair_entailment"]
+        if (self.taxa or self.in_cones) and len(texts):
+            taxa, lineage = self._taxa_of(batch)
+            taxon_points, rank = points["text"][torch.searchsorted(texts, self.taxon_text[taxa])], self.rank[taxa]
+            if self.taxa:
+                terms["taxon_contrastive"] = taxon_contrastive_loss(self.space, specimens, taxon_points, rank, lineage, self.scales)
+                total = total + config.taxon_weight * terms["taxon_contrastive"]
+            if self.in_cones:
+                parts = cone_loss(specimens, taxon_points, rank, lineage, c, self.cones)
+                terms |= parts
+                entailed = parts["inside"] + parts["outside"] + config.axis_weight * parts["axis"]
+                total = total + config.entailment_weight * entailed
         if self.stacked and len(texts):
             taxa, lineage = _own_taxa(batch.lineage)
             taxon_points = points["text"][torch.searchsorted(texts, self.taxon_text[taxa])]
@@ -64,12 +92,21 @@ class Objective:
 
     def texts(self, batch: Batch) -> Tensor:
         """Sorted ids of the texts that the step needs, each once."""
+        if self.trained is not None:
+            return self.trained
         wanted = [batch.full_text[:0]]
         if self.align_text or self.pair:
             wanted.append(batch.full_text[batch.full_text >= 0])
-        if self.stacked:
+        if self.stacked or self.taxa or self.in_cones:
             wanted.append(self.taxon_text[batch.lineage[batch.lineage >= 0]])
         return torch.unique(torch.cat(wanted))
+
+    def _taxa_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The taxa that a step sees, sorted, and the batch's lineages (B, 4) renumbered to them."""
+        if self.trained is None:
+            return _own_taxa(batch.lineage)
+        place = torch.searchsorted(self.trained, batch.lineage.clamp(min=0))
+        return self.trained, torch.where(batch.lineage >= 0, place, -1)
 
     def tokens_of(self, texts: Tensor) -> Tensor | None:
         """(U, L) tokens, without the columns in which every text has ended."""
@@ -77,6 +114,14 @@ class Objective:
             return None
         tokens = self._tokens[texts.cpu()]
         return tokens[:, : int((tokens != self.padding).sum(dim=1).max())].to(texts.device)
+
+
+def _logit_scales(config: RunConfig) -> list[float]:
+    """Of each rank: in a tree, a specimen on its taxon's axis has the cosine 1 with it and cos^2 of the turn with a sibling."""
+    if config.text_encoder != "tree":
+        return [config.taxon_scale] * len(RANKS)
+    turns = [above - below - SLACK for above, below in pairwise(config.cone_degrees)]
+    return [config.taxon_scale, *(config.taxon_scale / math.sin(math.radians(turn)) ** 2 for turn in turns)]
 
 
 def _own_taxa(lineage: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from hypertax.config import PRESETS, RunConfig, parse_value
 from hypertax.experiments import TRAINING, load_rows
-from hypertax.files import ROOT, resolve, shown, write_text
+from hypertax.files import ROOT, processors, resolve, shown, write_text
 
 STAMPS = ROOT / "runs" / ".stamps"
 EXECUTED = ROOT / "runs" / "executed"
@@ -247,9 +247,8 @@ def _report(name: str, code: int, reasons: list[Path], seconds: float) -> int:
 
 def _room() -> int:
     """Notebooks that the machine has processors and memory for."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(processors, memory // _MEMORY_PER_JOB))
+    return max(1, min(processors(), memory // _MEMORY_PER_JOB))
 
 
 @contextmanager

@@ -42,6 +42,11 @@ class EuclideanSpace(nn.Module):
         return a @ b.T
 
     @staticmethod
+    def cosine(a: Tensor, b: Tensor) -> Tensor:
+        """Cosine of points (N, D) and (M, D), (N, M)."""
+        return a @ b.T
+
+    @staticmethod
     def similarity(gram: Tensor, c: None) -> Tensor:
         """Cosine, elementwise from `gram`."""
         return gram
@@ -93,6 +98,11 @@ class LorentzSpace(nn.Module):
         return L.pairwise_inner(a, b, c)
 
     @staticmethod
+    def cosine(a: Tensor, b: Tensor) -> Tensor:
+        """Cosine of the angle at the origin between points (N, D) and (M, D), (N, M)."""
+        return L.pairwise_dot(F.normalize(a, dim=-1), F.normalize(b, dim=-1))
+
+    @staticmethod
     def similarity(gram: Tensor, c: Tensor) -> Tensor:
         """Minus the geodesic distance, elementwise from `gram`."""
         return -L.distance_from_inner(gram, c)
@@ -105,6 +115,22 @@ class LorentzSpace(nn.Module):
             self.log_curvature.clamp_(c0 - math.log(10), c0 + math.log(10))
         for alpha in self.log_scale.values():
             alpha.clamp_(max=0.0)
+
+
+class ShellSpace(LorentzSpace):
+    """A Lorentz space in which all specimens have one radius, so that their distance is monotone in the angle between them, and c is held.
+
+    specimen_radius: sqrt(c) times it. Names bring their own radius: the norm of their vector.
+    """
+
+    def __init__(self, modalities: tuple[str, ...], dim: int, curvature: float, specimen_radius: float) -> None:
+        super().__init__((), dim, curvature, learn_curvature=False)
+        self.specimen_radius = specimen_radius / math.sqrt(curvature)
+
+    def tangent(self, v: Tensor, modality: str) -> Tensor:
+        """A projection's direction at the specimens' radius; a name's vector itself, (..., D), in fp32."""
+        v = v.float() if v.dtype != torch.float64 else v
+        return v if modality == "text" else self.specimen_radius * F.normalize(v, dim=-1)
 
 
 Space = EuclideanSpace | LorentzSpace

@@ -27,7 +27,7 @@ from hypertax.data import fingerprint
 from hypertax.data.batches import Names, Specimens, loader
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.files import atomic_path, shown, write_text
+from hypertax.files import atomic_path, processors, shown, write_text
 from hypertax.geometry_metrics import geometry
 from hypertax.large_batch import LargeBatch, random_state, set_random_state
 from hypertax.metrics import selection_score
@@ -97,7 +97,7 @@ class _Training:
         self.accelerator = accelerator_of(config)
         self.device = self.accelerator.device
         self.first = self.accelerator.is_main_process
-        torch.set_num_threads(config.threads or max(1, _processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+        torch.set_num_threads(config.threads or max(1, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
         self.progress = progress and self.first
         self.specimens = specimens
         self.names = Names(specimens, cumulative=config.entailment_text == "cumulative")
@@ -145,8 +145,8 @@ class _Training:
 
     def run(self) -> Run:
         if self.progress:
-            total, trained = _parameters(self.model)
-            print(f"{total:,} parameters, {trained:,} of them trained.")
+            total = self.model.parameter_counts().iloc[-1]
+            print(f"{total['parameters']:,} parameters, {total['trainable']:,} of them trained.")
         self._resume()
         at = self.at
         if not at.history:
@@ -235,6 +235,7 @@ class _Training:
 
     def _write(self, best_epoch: int) -> None:
         model = self.model
+        total = model.parameter_counts().iloc[-1]
         model.save_pretrained(self.folder)
         with atomic_path(self.folder / "history.csv") as temporary:
             pd.DataFrame(self.at.history).to_csv(temporary, index=False)
@@ -246,8 +247,8 @@ class _Training:
             processes=self.accelerator.num_processes,
             threads=torch.get_num_threads(),
             seconds=round(time.perf_counter() - self.started, 1),
-            parameters=_parameters(model)[0],
-            trained_parameters=_parameters(model)[1],
+            parameters=int(total["parameters"]),
+            trained_parameters=int(total["trainable"]),
             peak_memory_mib=_peak_memory(self.device),
             data_fingerprint=self.data,
         )
@@ -342,16 +343,6 @@ def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer
     groups = [group for group in groups if group["params"]]
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
     return kind(groups)
-
-
-def _processors() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _parameters(model: HypertaxModel) -> tuple[int, int]:
-    """All, and those that are trained."""
-    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _space_numbers(model: HypertaxModel) -> dict[str, float]:

@@ -21,7 +21,7 @@ def require_something_to_learn(config: RunConfig, views: set[str]) -> None:
     used = views & set(config.views.split("+"))
     if not used:
         raise ValueError(f"views is {config.views!r}, which no specimen of {config.dataset} has.")
-    if config.contrastive_weight and not config.full_text and len(used) < 2:
+    if config.contrastive_weight and not config.taxon_weight and not config.full_text and len(used) < 2:
         raise ValueError(
             f"full_text must be True where the specimens have one view alone ({', '.join(used)}), or nothing is left to contrast it with."
         )

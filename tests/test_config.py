@@ -11,7 +11,7 @@ from hypertax.config import PRESETS, RunConfig
         ({"curvature": -1}, "curvature must be a number from 0.001 to 1000, not -1."),
         ({"curvature": float("nan")}, "curvature must be"),
         ({"curvature": "1.0"}, "curvature must be"),
-        ({"entailment": "nonsense"}, "entailment must be one of 'none', 'pair' or 'stacked', not 'nonsense'."),
+        ({"entailment": "nonsense"}, "entailment must be one of 'none', 'pair', 'stacked' or 'cones', not 'nonsense'."),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0."),
         ({"epochs": 2.5}, "epochs must be a whole number"),
         ({"epochs": True}, "epochs must be a whole number"),

@@ -1,0 +1,50 @@
+"""Named recipes: parameters that belong together, and why. `-p recipe nested` gives them; a parameter given beside it takes precedence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """parameters: fields of `RunConfig`, instead of its defaults and the preset's. about: what they change and why, for a reader."""
+
+    about: str
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+_TAXA = {"taxon_weight": 1.0, "full_text": False, "entailment": "none"}
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(
+        "The paper's objective as far as it is known: two views of one specimen attract each other and repel all others of the batch, in the"
+        " Euclidean space by their cosine (CLIBD), in hyperbolic space by their distance and with the stacked entailment loss."
+    ),
+    "taxa": Recipe(
+        "Specimens are contrasted with the taxa of each rank, every taxon of the batch once, instead of with the text of their own label:"
+        " two specimens of one species no longer repel each other, and family and genus are learned, not only species.",
+        {**_TAXA, "entailment_text": "cumulative"},
+    ),
+    "lineage": Recipe(
+        "As `taxa`, with a learned vector per taxon, summed along the lineage, instead of an encoder of its name, and all training taxa as"
+        " negatives. The temperature is held and soft: a sharp one, which training prefers, tells the seen species apart and forgets"
+        " what places a new one.",
+        {**_TAXA, "text_encoder": "lineage", "text_rate": 10.0, "taxon_scale": 8.0},
+    ),
+    "nested": Recipe(
+        "As `lineage`, with cones that nest because of where they are: a taxon's direction turns from its parent's by a given angle, its radius"
+        " makes its cone as wide as its descendants need, all specimens have one radius, and the entailment loss puts specimens into the"
+        " cones of their taxa and out of all others. Nothing can collapse, and no cone is a half-space.",
+        {
+            **_TAXA,
+            "text_encoder": "tree",
+            "text_rate": 10.0,
+            "taxon_scale": 3.0,
+            "entailment": "cones",
+            "entailment_weight": 0.5,
+            "axis_weight": 4.0,
+            "aperture": 0.02,
+        },
+    ),
+}

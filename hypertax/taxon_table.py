@@ -1,0 +1,114 @@
+"""Taxa without a text encoder: a learned vector for each, made into directions along the taxonomy [O].
+
+A Latin name says little to an encoder trained from scratch on a few hundred of them; what it can say, that two species share a genus, the
+lineage says exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hypertax.data.batches import Names
+from hypertax.taxonomy import RANKS
+
+MISSING, UNKNOWN = 0, -1
+"""In a row of ids: a rank without a name; a name that the table has no vector for."""
+INITIAL = 0.05
+"""Standard deviation of the vectors at first. Small, so that they soon turn to where specimens are: what of a vector is orthogonal to every
+specimen gets no gradient, and a large one would keep it."""
+
+
+class TaxonTokens:
+    """Every taxon of the training specimens as its lineage's rows of a table; what `TextTokens` is to names.
+
+    lineages: per taxon the four names from order to species, None where there is none; the last one is the taxon's own.
+    """
+
+    padding = -2
+    """Never occurs: all rows have four ids."""
+
+    def __init__(self, lineages: list[tuple[str | None, ...]]) -> None:
+        self.lineages = [tuple(lineage) for lineage in lineages]
+        self.size = len(self.lineages)
+        self._row = {_own(lineage): i for i, lineage in enumerate(self.lineages, start=1)}
+
+    @classmethod
+    def train(cls, names: Names, training: np.ndarray) -> TaxonTokens:
+        """The taxa of the training specimens, (N,) bool; no other may have a vector."""
+        seen = np.unique(names.lineage[training])
+        known = names.taxa.iloc[seen[seen >= 0]][list(RANKS)].to_numpy(dtype=object)
+        return cls([tuple(name if pd.notna(name) else None for name in lineage) for lineage in known])
+
+    def taxa(self, names: Names) -> np.ndarray:
+        """(T, 4) int64, a row per taxon of `names`: `MISSING` where its lineage skips a rank or has ended, `UNKNOWN` for what is not here."""
+        ids = [[self._row.get((rank, name), UNKNOWN) if pd.notna(name) else MISSING for name in names.taxa[rank]] for rank in RANKS]
+        return np.array(ids, dtype=np.int64).T.reshape(-1, len(RANKS))
+
+    def parents(self) -> np.ndarray:
+        """(size + 1,) int64, the row of each row's parent, the next known rank above; -1 for those without one, and for row 0."""
+        above = [-1]
+        for lineage in self.lineages:
+            known = [(rank, name) for rank, name in zip(RANKS, lineage, strict=True) if name is not None]
+            above.append(next((self._row[taxon] for taxon in reversed(known[:-1]) if taxon in self._row), -1))
+        return np.array(above)
+
+    def ranks(self) -> np.ndarray:
+        """(size + 1,) int64, the rank of each row, 0 (order) to 3; 0 for row 0."""
+        return np.array([0, *(RANKS.index(_own(lineage)[0]) for lineage in self.lineages)])
+
+    def save(self, path: Path) -> None:
+        """Write the lineages as one JSON file."""
+        Path(path).write_text(json.dumps(self.lineages, indent=0) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> TaxonTokens:
+        """Read what `save` wrote."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def _own(lineage: tuple[str | None, ...]) -> tuple[str, str]:
+    """The deepest rank that a lineage names, and the name there."""
+    return next((rank, name) for rank, name in zip(reversed(RANKS), reversed(lineage), strict=True) if name is not None)
+
+
+class TaxonTable(nn.Module):
+    """Lineages as rows of the table (B, 4) to vectors (B, width).
+
+    turns: None for the sum of a lineage's vectors over the square root of their number, so that taxa with common ancestors begin near each
+    other; or (size + 1,) radians of `hypertax.cone_tree.angles`: a taxon's direction is its parent's, turned by that angle towards what of its own vector
+    is orthogonal to it. How far a child lies from its parent is then given, only where is learned, and the vector's length is its
+    entry of `radii` (size + 1,). A rank that a lineage skips turns nothing.
+    """
+
+    def __init__(self, size: int, width: int, turns: np.ndarray | None = None, radii: np.ndarray | None = None) -> None:
+        super().__init__()
+        self.width = width
+        self.vectors = nn.Embedding(size + 1, width)
+        nn.init.normal_(self.vectors.weight, std=INITIAL)
+        for name, values in (("turns", turns), ("radii", radii)):
+            self.register_buffer(name, None if values is None else torch.from_numpy(values).float(), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        known = rows > MISSING
+        rows = rows.clamp(min=MISSING)
+        vectors = self.vectors(rows)
+        if self.turns is None:
+            return (vectors * known[..., None]).sum(dim=1) / known.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
+        direction = torch.zeros_like(vectors[:, 0])
+        begun = torch.zeros_like(known[:, :1])
+        for rank in range(rows.shape[1]):
+            own = F.normalize(vectors[:, rank], dim=-1)
+            side = F.normalize(own - (own * direction).sum(dim=-1, keepdim=True) * direction, dim=-1)
+            turn = self.turns[rows[:, rank], None]
+            turned = torch.where(begun, torch.cos(turn) * direction + torch.sin(turn) * side, own)
+            direction = torch.where(known[:, rank, None], turned, direction)
+            begun = begun | known[:, rank, None]
+        own_row = rows.gather(1, torch.where(known, torch.arange(rows.shape[1], device=rows.device), 0).amax(dim=1, keepdim=True))[:, 0]
+        return direction * self.radii[own_row, None]
