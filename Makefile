@@ -16,7 +16,7 @@ NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL = help
-.PHONY: help setup paper sweeps test test-all bench bench-data notebooks constraints clean
+.PHONY: help setup paper sweeps beyond test test-all bench bench-data notebooks constraints clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tin
 
 sweeps: GROUP = modalities,curvature,width,losses
 sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses
+
+beyond: GROUP = beyond
+beyond: paper ## the recipes beyond the paper, step by step, in both spaces
 
 test: $(STAMP) ## unit tests, and the notebooks compared with their committed output
 	@$(RUN) pytest --nbval

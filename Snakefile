@@ -66,7 +66,7 @@ rule all:
     default_target: True
     input:
         f"{STAMPS}/data.done",
-        expand(f"{STAMPS}/figures-{{group}}.done", group=GROUPS),
+        [f"{STAMPS}/{'beyond' if group == 'beyond' else f'figures-{group}'}.done" for group in GROUPS],
 
 
 rule specimens:
@@ -148,6 +148,24 @@ rule figures:
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
         rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="05_figures",
+    threads: WHOLE
+    shell:
+        COMMAND
+
+
+# The steps beyond the paper have a notebook of their own in the place of the figures.
+rule beyond:
+    input:
+        needs("06_beyond_the_paper"),
+        f"{STAMPS}/evaluate-beyond.done",
+    output:
+        f"{STAMPS}/beyond.done",
+    log:
+        f"{EXECUTED}/beyond.log",
+    params:
+        given=parameters(dataset=DATASET, preset=PRESET, experiment="beyond", seeds=SEEDS, publish=True),
+        rows=repr(GROUPS.get("beyond")),
+        notebook="06_beyond_the_paper",
     threads: WHOLE
     shell:
         COMMAND

@@ -43,6 +43,7 @@ RECIPES: dict[str, Recipe] = {
             "taxon_scale": 3.0,
             "entailment": "cones",
             "entailment_weight": 0.5,
+            "entailment_margin": 0.0,
             "axis_weight": 4.0,
             "aperture": 0.02,
         },

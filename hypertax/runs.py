@@ -20,8 +20,9 @@ from hypertax.embeddings import Embeddings
 from hypertax.files import ROOT, resolve, write_text
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "geoopt", "accelerate", "numpy", "pandas")
-# The data are told apart by their own fingerprint, however they were made and read; `runs` only files the result.
-_WITHOUT_EFFECT = ("bioscan", "check", "simulate", "table", "runs", "dependencies")
+# The data are told apart by their own fingerprint, however they were made and read; what a recipe gives is in the configuration; `runs` only
+# files the result.
+_WITHOUT_EFFECT = ("bioscan", "check", "simulate", "table", "recipes", "runs", "dependencies")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,12 @@ _NESTING = {
     "siblings_apart": ("apexes apart", _share),
     "siblings_separated": ("cones apart", _share),
 }
+_CONES = {
+    "specimens": ("specimens", _whole),
+    "inside": ("inside", _share),
+    "cones": ("cones per specimen", _decimal),
+    "saturated": ("saturated", _share),
+}
 _COST = {
     "parameters": ("parameters", _whole),
     "epochs": ("epochs", _whole),
@@ -182,6 +188,19 @@ def nesting_table(nestings: pd.DataFrame) -> Table:
         " moreover no sampled point in both."
     )
     return _over_seeds(nestings, ("method", "rank"), (), _NESTING, note)
+
+
+def cones_table(counts: pd.DataFrame) -> Table:
+    """Whether specimens lie in the cones of their own taxa and in how many in all, by method, kind of species and rank.
+
+    counts: of `hypertax.specimens_in_cones.specimens_in_cones`, of runs with `method`, `run`, `seed`.
+    """
+    note = (
+        "Inside: specimens in their own taxon's cone, in %, of those whose taxon was trained on; all: in those of every rank at once. Cones per"
+        " specimen: of this rank, its own among them. Saturated: the rank's cones that are half-spaces, in %. Species that training never saw"
+        " have no cone of their own."
+    )
+    return _over_seeds(counts, ("method", "split", "rank"), ("modality",), _CONES, note)
 
 
 def cost_table(study: Sequence[StudyRun]) -> Table:

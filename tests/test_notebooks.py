@@ -32,8 +32,8 @@ def papermill(notebook, output, *parameters, cwd=ROOT):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False)
 
 
-def test_there_are_five():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+def test_there_are_six():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
 
 
 @CASES
@@ -74,7 +74,7 @@ def test_parameters_are_those_of_a_run(name):
     ("parameter", "sentence"),
     [
         (("curvature", "-1"), "curvature must be a number from 0.001 to 1000, not -1."),
-        (("entailment", "nonsense"), "entailment must be one of 'none', 'pair' or 'stacked', not 'nonsense'."),
+        (("entailment", "nonsense"), "entailment must be one of 'none', 'pair', 'stacked' or 'cones', not 'nonsense'."),
         (("dataset", "nowhere.tsv"), "nowhere.tsv was not found."),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
