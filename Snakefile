@@ -156,7 +156,7 @@ rule figures:
 # The steps beyond the paper have a notebook of their own in the place of the figures.
 rule beyond:
     input:
-        needs("06_beyond_the_paper"),
+        lambda wildcards: needs("06_beyond_the_paper"),
         f"{STAMPS}/evaluate-beyond.done",
     output:
         f"{STAMPS}/beyond.done",

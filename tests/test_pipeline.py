@@ -26,6 +26,7 @@ CODE = {
     "03_train_hyperbolic": "import hypertax.lorentz",
     "04_evaluate": "import hypertax.figure_style",
     "05_figures": "import hypertax.figure_style",
+    "06_beyond_the_paper": "import hypertax.figure_style",
 }
 
 
@@ -189,7 +190,7 @@ def test_the_notebooks_have_every_parameter_that_the_pipeline_gives():
     for row in (row for rows in load_groups().values() for row in rows if row.notebook):
         assert {"dataset", "preset", "seed", *row.parameters} <= has[row.notebook], row.name
     assert {"dataset", "publish"} <= has["01_data_prep"]
-    for name in ("04_evaluate", "05_figures"):
+    for name in ("04_evaluate", "05_figures", "06_beyond_the_paper"):
         assert {"dataset", "preset", "experiment", "seeds", "publish"} <= has[name]
 
 
@@ -223,6 +224,20 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
     for stamp in ("specimens", "data", "a-seed0", "a-seed1", "b-seed0", "b-seed1", "evaluate-core", "figures-core"):
         assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
     assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
+    assert "06_beyond_the_paper" not in said
+
+
+def test_the_recipes_have_a_notebook_of_their_own_in_the_place_of_the_figures(repository):
+    with (repository / "experiments.yaml").open("a") as rows:
+        rows.write("beyond:\n  c: {label: C, notebook: 03_train_hyperbolic, parameters: {entailment: pair}}\n")
+    environment = {**os.environ, "PYTHONPATH": str(repository), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--printshellcmds", "--config", "seeds=1", "group=core,beyond"]
+    plan = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True, timeout=120)
+    said = plan.stdout + plan.stderr
+    assert plan.returncode == 0, said
+    for stamp in ("a-seed0", "c-seed0", "evaluate-core", "figures-core", "evaluate-beyond", "beyond"):
+        assert f"--stamp runs/.stamps/simulated/{stamp}.done" in said
+    assert "figures-beyond" not in said and "notebooks/06_beyond_the_paper.ipynb" in said
 
 
 @pytest.mark.slow
