@@ -21,6 +21,11 @@ from hypertax.config import PRESETS, RunConfig
         ({"device": "tpu"}, "device must be one of"),
         ({"curvatur": 1.0}, "curvatur is not a parameter"),
         ({"dataset": ""}, "dataset must be a name or a path"),
+        ({"taxon_weight": -1.0}, "taxon_weight must be a number of at least 0, not -1.0."),
+        ({"taxon_scale": 0}, "taxon_scale must be a number from 0.001 to 1000, not 0."),
+        ({"axis_weight": float("inf")}, "axis_weight must be a number of at least 0, not inf."),
+        ({"specimen_radius": 13.0}, "specimen_radius must be a number from 0.1 to 12, not 13.0."),
+        ({"entailment": "cones", "space": "euclidean"}, "entailment must be 'none' in the Euclidean space"),
     ],
 )
 def test_impossible_values_are_named(parameters, words):
@@ -43,7 +48,8 @@ def test_none_takes_the_presets_value(preset):
 
 def test_euclidean_runs_do_not_differ_in_what_they_do_not_use():
     plain = RunConfig.create("tiny", space="euclidean", entailment="none")
-    assert plain == RunConfig.create("tiny", space="euclidean", entailment="none", curvature=4.0, aperture=0.3, learn_curvature=True)
+    unused = {"curvature": 4.0, "aperture": 0.3, "learn_curvature": True, "axis_weight": 2.0, "specimen_radius": 3.0}
+    assert plain == RunConfig.create("tiny", space="euclidean", entailment="none", **unused)
 
 
 def test_method_names_tell_objectives_apart():
@@ -54,5 +60,6 @@ def test_method_names_tell_objectives_apart():
         RunConfig.create("tiny", entailment="stacked").method: "hyperbolic-cl-sel",
         RunConfig.create("tiny", entailment="stacked", contrastive_weight=0.0).method: "hyperbolic-sel",
         RunConfig.create("tiny", entailment="stacked", full_text=False).method: "hyperbolic-cl-sel-notext",
+        RunConfig.create("tiny", entailment="cones").method: "hyperbolic-cl-cones",
     }
     assert all(found == wanted for found, wanted in names.items())

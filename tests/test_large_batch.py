@@ -26,6 +26,9 @@ OBJECTIVES = {
     "pair": {"entailment": "pair"},
     "stacked": {"entailment": "stacked"},
     "stacked without text": {"entailment": "stacked", "full_text": False, "contrastive_weight": 0.5},
+    "taxa": {"recipe": "taxa"},
+    "lineage": {"recipe": "lineage"},
+    "nested": {"recipe": "nested"},
 }
 BATCH = 37
 
