@@ -75,7 +75,7 @@ class RunConfig:
     they are inside the cones already [O]."""
     aperture: float = 0.1
     """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
-    cone_angles: str = "87 67 50 32"
+    cone_angles: str = "71 52 36 19.5"
     """With `text_encoder` `tree`: the widest cones of order, family, genus and species, half-angles in degrees as a specimen sees them from
     the origin; a child turns from its parent by the difference [O]."""
     specimen_radius: float = 4.0
@@ -188,14 +188,23 @@ class RunConfig:
                 raise ValueError(f"full_text must be False with text_encoder {self.text_encoder!r}, which has no vector for a full text.")
             if self.entailment not in ("none", "cones"):
                 raise ValueError(f"entailment must be 'none' or 'cones' with text_encoder {self.text_encoder!r}, not {self.entailment!r}.")
-        angles, widest = self.cone_degrees, widest_cone(self.specimen_radius, self.aperture)
-        if self.text_encoder == "tree" and not (len(angles) == 4 and all(above - SLACK > below for above, below in pairwise((widest + SLACK, *angles, 0)))):
+        if self.text_encoder == "tree":
+            self._check_cones()
+
+    def _check_cones(self) -> None:
+        """The angles fall, with room for a turn between them; in a Lorentz space the radii can give them."""
+        angles = self.cone_degrees
+        widest, why = 90.0, ""
+        if self.space == "lorentz":
+            widest = widest_cone(self.specimen_radius, self.aperture)
+            why = f" (what aperture {self.aperture:g} and specimen_radius {self.specimen_radius:g} leave)"
+        falling = all(above - below > SLACK for above, below in pairwise(angles))
+        if len(angles) != 4 or not falling or not SLACK < angles[-1] < angles[0] < widest:
             raise ValueError(
                 _sentence(
                     "cone_angles",
                     self.cone_angles,
-                    f"four falling numbers below {widest:.1f} (what aperture {self.aperture:g} and specimen_radius"
-                    f" {self.specimen_radius:g} leave), such as '87 67 50 32'",
+                    f"four numbers that fall by more than {SLACK:g}, below {widest:.1f}{why} and above {SLACK:g}",
                 )
             )
 

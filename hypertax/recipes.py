@@ -34,8 +34,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "nested": Recipe(
         "As `lineage`, with cones that nest because of where they are: a taxon's direction turns from its parent's by a given angle, its radius"
-        " makes its cone as wide as its descendants need, all specimens have one radius, and the entailment loss puts specimens into the"
-        " cones of their taxa and out of all others. Nothing can collapse, and no cone is a half-space.",
+        " makes its cone as wide as its descendants need, all specimens have one radius, and the entailment loss pulls specimens into"
+        " the cones of their taxa and towards their axes. Nothing can collapse, and no cone is a half-space. Pairs of different lineages do not"
+        " count: wide cones that hold all of their descendants overlap, and pushing specimens out of them cost novel species most.",
         {
             **_TAXA,
             "text_encoder": "tree",
@@ -43,7 +44,7 @@ RECIPES: dict[str, Recipe] = {
             "taxon_scale": 3.0,
             "entailment": "cones",
             "entailment_weight": 0.5,
-            "entailment_margin": 0.0,
+            "entailment_negatives": False,
             "axis_weight": 4.0,
             "aperture": 0.02,
         },

@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -42,14 +41,29 @@ class TaxonTokens:
     @classmethod
     def train(cls, names: Names, training: np.ndarray) -> TaxonTokens:
         """The taxa of the training specimens, (N,) bool; no other may have a vector."""
-        seen = np.unique(names.lineage[training])
-        known = names.taxa.iloc[seen[seen >= 0]][list(RANKS)].to_numpy(dtype=object)
-        return cls([tuple(name if pd.notna(name) else None for name in lineage) for lineage in known])
+        name_of = names.taxa["name"].tolist()
+        # Of a taxon's lineages the most complete one counts, of those the first.
+        lineages = np.unique(names.lineage[training], axis=0).tolist()
+        found: dict[int, tuple[str | None, ...]] = {}
+        for depth in range(len(RANKS)):
+            for lineage in sorted(lineages, key=lambda lineage: -sum(i >= 0 for i in lineage[: depth + 1])):
+                if lineage[depth] >= 0:
+                    upto = [name_of[i] if i >= 0 else None for i in lineage[: depth + 1]]
+                    found.setdefault(lineage[depth], (*upto, *[None] * (len(RANKS) - 1 - depth)))
+        return cls([found[taxon] for taxon in sorted(found)])
 
     def taxa(self, names: Names) -> np.ndarray:
-        """(T, 4) int64, a row per taxon of `names`: `MISSING` where its lineage skips a rank or has ended, `UNKNOWN` for what is not here."""
-        ids = [[self._row.get((rank, name), UNKNOWN) if pd.notna(name) else MISSING for name in names.taxa[rank]] for rank in RANKS]
-        return np.array(ids, dtype=np.int64).T.reshape(-1, len(RANKS))
+        """(T, 4) int64, a row per taxon of `names`: itself and its ancestors in the table, `MISSING` at other ranks; `UNKNOWN` at its own rank
+        where the table has no vector for it. What `names` says of its ancestors does not count: here they are those of training."""
+        parents, ranks = self.parents(), self.ranks()
+        found = np.full((len(names.taxa), len(RANKS)), MISSING, dtype=np.int64)
+        for i, (rank, name) in enumerate(zip(names.taxa["rank"], names.taxa["name"], strict=True)):
+            row = self._row.get((rank, name), UNKNOWN)
+            found[i, RANKS.index(rank)] = row
+            while row > MISSING:
+                found[i, ranks[row]] = row
+                row = parents[row]
+        return found
 
     def parents(self) -> np.ndarray:
         """(size + 1,) int64, the row of each row's parent, the next known rank above; -1 for those without one, and for row 0."""
@@ -82,7 +96,7 @@ class TaxonTable(nn.Module):
     """Lineages as rows of the table (B, 4) to vectors (B, width).
 
     turns: None for the sum of a lineage's vectors over the square root of their number, so that taxa with common ancestors begin near each
-    other; or (size + 1,) radians of `hypertax.cone_tree.angles`: a taxon's direction is its parent's, turned by that angle towards what of its own vector
+    other; or (size + 1,) radians of `cone_tree.turns_and_angles`: a taxon's direction is its parent's, turned by that angle towards what of its own vector
     is orthogonal to it. How far a child lies from its parent is then given, only where is learned, and the vector's length is its
     entry of `radii` (size + 1,). A rank that a lineage skips turns nothing.
     """

@@ -21,7 +21,8 @@ def given(recipe, space):
 @pytest.mark.parametrize("space", SPACES)
 def test_every_recipe_is_valid_and_gives_its_parameters(preset, recipe, space):
     config = RunConfig.create(preset, recipe=recipe, **SPACES[space])
-    hyperbolic = {"entailment_weight", "entailment_text", "entailment_margin", "axis_weight", "aperture"} if space == "euclidean" else set()
+    hyperbolic = {"entailment_weight", "entailment_text", "entailment_negatives", "entailment_margin", "axis_weight", "aperture"}
+    hyperbolic = hyperbolic if space == "euclidean" else set()
     wanted = {name: value for name, value in given(recipe, space).items() if name not in hyperbolic}
     assert {name: getattr(config, name) for name in wanted} == wanted
     assert config.recipe == recipe and config.preset == preset
@@ -91,7 +92,7 @@ def test_impossible_cones_are_named(angles):
     """Too few, too many, rising, wider than what the specimens see, or nearer to each other than the slack."""
     with pytest.raises(ValueError) as error:
         RunConfig.create("tiny", recipe="nested", cone_angles=angles)
-    want = "four falling numbers below 87.7 (what aperture 0.02 and specimen_radius 4 leave), such as '87 67 50 32'"
+    want = "four numbers that fall by more than 0.5, below 87.7 (what aperture 0.02 and specimen_radius 4 leave) and above 0.5"
     assert str(error.value) == f"cone_angles must be {want}, not {angles!r}."
     # Without a tree they are not used.
     assert RunConfig.create("tiny", recipe="lineage", cone_angles=angles).text_encoder == "lineage"
@@ -99,7 +100,7 @@ def test_impossible_cones_are_named(angles):
 
 @pytest.mark.parametrize("parameters", [{"aperture": 0.1}, {"specimen_radius": 0.3}, {"specimen_radius": 0.1, "aperture": 1.0}], ids=str)
 def test_cones_that_the_radius_leaves_no_room_for_are_named(parameters):
-    with pytest.raises(ValueError, match="cone_angles must be four falling numbers below"):
+    with pytest.raises(ValueError, match="cone_angles must be four numbers that fall by more than 0.5"):
         RunConfig.create("tiny", recipe="nested", **parameters)
 
 

@@ -105,7 +105,6 @@ def test_a_parent_is_the_next_known_rank_above():
     assert {own[i]: RANKS[rank] for i, rank in enumerate(tokens.ranks()) if i} == {taxon: taxon[0] for taxon in row}
 
 
-@pytest.mark.xfail(strict=True, reason="a rank that only specimens not for training name makes the taxon unknown")
 def test_what_others_say_of_a_trained_taxon_does_not_make_it_unknown():
     """A specimen for training skips the family that another one, not for training, names: its genus has a row, and keeps it."""
     names, tokens = tables((("Aa", None, "Ga", None), ("Aa", "Fb", "Gb", None)), (("Aa", "Fa", "Ga", None),))
@@ -241,7 +240,6 @@ def test_cones_nest_before_anything_is_learned(seed, parameters):
     assert (found["nested"] == 1).all() and (found["sampled_whole"] == 1).all()
 
 
-@pytest.mark.xfail(strict=True, reason="a species' row follows its own specimens' ranks, its parent's row follows others")
 @pytest.mark.parametrize(
     "lineage",
     [("O1", None, "G1", "S2"), ("O1", "F2", "G1", "S2")],
