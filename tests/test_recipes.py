@@ -98,7 +98,7 @@ def test_impossible_cones_are_named(angles):
     assert RunConfig.create("tiny", recipe="lineage", cone_angles=angles).text_encoder == "lineage"
 
 
-@pytest.mark.parametrize("parameters", [{"aperture": 0.1}, {"specimen_radius": 0.3}, {"specimen_radius": 0.1, "aperture": 1.0}], ids=str)
+@pytest.mark.parametrize("parameters", [{"aperture": 0.5}, {"specimen_radius": 0.1}, {"specimen_radius": 0.1, "aperture": 1.0}], ids=str)
 def test_cones_that_the_radius_leaves_no_room_for_are_named(parameters):
     with pytest.raises(ValueError, match="cone_angles must be four numbers that fall by more than 0.5"):
         RunConfig.create("tiny", recipe="nested", **parameters)
