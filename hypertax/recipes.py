@@ -45,8 +45,9 @@ RECIPES: dict[str, Recipe] = {
             "entailment": "cones",
             "entailment_weight": 0.5,
             "entailment_negatives": False,
-            "axis_weight": 4.0,
+            "axis_weight": 2.0,
             "aperture": 0.02,
+            "cone_angles": "72 53 37 21",
         },
     ),
 }
