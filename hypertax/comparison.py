@@ -112,15 +112,7 @@ def compare(
     Raises:
         ValueError: a method that is not there, no seed in common, or methods that answered different queries.
     """
-    known = list(answers["method"].unique())
-    methods = [name for name in known if name != reference] if methods is None else list(methods)
-    for name in (reference, *methods):
-        if name not in known:
-            raise ValueError(f"There are no predictions of {name!r}; the methods are {', '.join(map(repr, known))}.")
-    seeds_of = {name: set(answers.loc[answers["method"] == name, "seed"]) for name in (reference, *methods)}
-    for name in methods:
-        if not seeds_of[name] & seeds_of[reference]:
-            raise ValueError(f"{name!r} and {reference!r} have no seed in common: train both with the same seeds.")
+    methods, seeds_of = comparable(answers, reference, methods, "predictions")
     rows = []
     used = answers[answers["method"].isin([reference, *methods])]
     for (protocol, pairing), group in used.groupby(["protocol", "pairing"], sort=False):
@@ -148,6 +140,28 @@ def compare(
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     order = {name: i for i, name in enumerate(methods)}
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
+
+
+def comparable(
+    answers: pd.DataFrame, reference: str, methods: Sequence[str] | None, what: str
+) -> tuple[list[str], dict[str, set[int]]]:
+    """The methods to compare, by default all but the reference, and the seeds of each and of the reference.
+
+    answers: with columns `method` and `seed`. what: what they are, in words.
+
+    Raises:
+        ValueError: a method that is not there, or without a seed in common with the reference.
+    """
+    known = list(answers["method"].unique())
+    methods = [name for name in known if name != reference] if methods is None else list(methods)
+    for name in (reference, *methods):
+        if name not in known:
+            raise ValueError(f"There are no {what} of {name!r}; the methods are {', '.join(map(repr, known))}.")
+    seeds_of = {name: set(answers.loc[answers["method"] == name, "seed"]) for name in (reference, *methods)}
+    for name in methods:
+        if not seeds_of[name] & seeds_of[reference]:
+            raise ValueError(f"{name!r} and {reference!r} have no seed in common: train both with the same seeds.")
+    return methods, seeds_of
 
 
 def _aligned(part: pd.DataFrame, rank: str) -> tuple[np.ndarray, dict[tuple, np.ndarray]]:

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from hypertax.comparison import _judged, each_run
+from hypertax.comparison import _judged, comparable, each_run
 from hypertax.open_world import open_world_answers
 from hypertax.open_world_curves import GROUPS, PRECISION, area, areas, at_thresholds, auroc, group_weights, novelty, thresholds
 from hypertax.open_world_two_stage import accuracies, stages, two_stage
@@ -128,15 +128,7 @@ def compare_open_world(
     Raises:
         ValueError: a method that is not there, no seed in common, or methods that answered different queries.
     """
-    known = list(dict.fromkeys(test["method"]))
-    methods = [name for name in known if name != reference] if methods is None else list(methods)
-    for name in (reference, *methods):
-        if name not in known:
-            raise ValueError(f"There are no answers of {name!r}; the methods are {', '.join(map(repr, known))}.")
-    seeds_of = {name: set(test.loc[test["method"] == name, "seed"]) for name in (reference, *methods)}
-    for name in methods:
-        if not seeds_of[name] & seeds_of[reference]:
-            raise ValueError(f"{name!r} and {reference!r} have no seed in common: train both with the same seeds.")
+    methods, _ = comparable(test, reference, methods, "answers")
     val, test = (frame[frame["method"].isin([reference, *methods])] for frame in (val, test))
     chosen = choose_scores(open_world_scores(val, test, precision))
     # Novel queries that nothing is right for: their area at species is 0, and more coverage of them is no better.

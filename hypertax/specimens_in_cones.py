@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import torch
 
-from hypertax import lorentz as L
 from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.geometry_metrics import cone_membership
+from hypertax.geometry_metrics import _mean, _points, cone_membership
 from hypertax.taxonomy import RANKS
 
 ALL = "all"
@@ -36,23 +33,23 @@ def specimens_in_cones(embeddings: Embeddings, stage: str = "test", *, aperture:
         raise ValueError("Cones belong to a Lorentz space: take the embeddings of a hyperbolic run.")
     c = float(embeddings.curvature)
     taxa = {rank: embeddings.select("text", rank=rank) for rank in RANKS}
-    apexes = {rank: _points(own, c) for rank, own in taxa.items()}
+    apexes = {rank: _points(own, "cpu") for rank, own in taxa.items()}
     rows = []
     for modality in embeddings.modalities:
         for split, name in QUERY_SPLITS[stage].items():
             queries = embeddings.select(modality, [name])
             if not len(queries):
                 continue
-            points = _points(queries, c)
+            points = _points(queries, "cpu")
             inside_all = np.ones(len(queries), dtype=bool)
             counted_all = np.zeros(len(queries), dtype=bool)
             for rank in RANKS[: len(RANKS) - (split == "unseen")]:
                 inside, counted, cones = _of_rank(queries, points, taxa[rank], apexes[rank], rank, c, aperture)
                 saturated = 2 * aperture >= c**0.5 * apexes[rank].norm(dim=1)
-                rows.append([modality, split, rank, int(counted.sum()), _share(inside[counted]), cones, _share(saturated.numpy())])
+                rows.append([modality, split, rank, int(counted.sum()), _mean(inside[counted]), cones, _mean(saturated.numpy())])
                 inside_all &= inside | ~counted
                 counted_all |= counted
-            rows.append([modality, split, ALL, int(counted_all.sum()), _share(inside_all[counted_all]), np.nan, np.nan])
+            rows.append([modality, split, ALL, int(counted_all.sum()), _mean(inside_all[counted_all]), np.nan, np.nan])
     return pd.DataFrame(rows, columns=["modality", "split", "rank", "specimens", "inside", "cones", "saturated"])
 
 
@@ -67,11 +64,3 @@ def _of_rank(
     inside = np.zeros(len(queries), dtype=bool)
     inside[counted] = members[own[counted], np.flatnonzero(counted)]
     return inside, counted, float(members.sum(axis=0).mean()) if len(apexes) else np.nan
-
-
-def _points(embeddings: Embeddings, c: float) -> torch.Tensor:
-    return L.exp0(torch.from_numpy(embeddings.tangent.astype(np.float64)), c)
-
-
-def _share(values: Sequence[bool]) -> float:
-    return float(np.mean(values)) if len(values) else np.nan

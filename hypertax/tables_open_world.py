@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hypertax.comparison import NEITHER
 from hypertax.open_world import SCORES
 from hypertax.open_world_comparison import choose_scores
 from hypertax.open_world_curves import GROUPS, NO_RANK, PRECISION
 from hypertax.tables import DASH, Table, write_table
-from hypertax.tables_study import _over_seeds, _points, _share
+from hypertax.tables_study import _interval, _of_differences, _only_reference, _over_seeds, _share
 from hypertax.taxonomy import RANKS
 
 CHOSEN = " †"
@@ -151,29 +150,16 @@ def open_world_difference_table(differences: pd.DataFrame, measure: str | None =
     chosen = differences if measure is None else differences[differences["measure"] == measure]
     if chosen.empty:
         raise ValueError(f"There are no differences{f' of {measure}' if measure else ''}.")
-    references = chosen["reference"].unique()
-    if len(references) > 1:
-        raise ValueError(f"The differences have several references ({', '.join(references)}): make one table of each.")
     shown = [
-        f"{_points(row.difference)} [{_points(row.low)}, {_points(row.high)}]{'' if row.verdict == NEITHER else ' *'}"
-        f" ({row.score if row.score == row.reference_score else f'{row.score} / {row.reference_score}'})"
+        f"{_interval(row)} ({row.score if row.score == row.reference_score else f'{row.score} / {row.reference_score}'})"
         for row in chosen.itertuples()
     ]
-    seeds = sorted(chosen["seeds"].unique())
     note = (
-        f"Difference to {references[0]} in points, in square brackets its 95 % interval from a paired bootstrap over the queries, * where that,"
+        f"Difference to {_only_reference(chosen)} in points, in square brackets its 95 % interval from a paired bootstrap over the queries, * where that,"
         " before it is rounded, excludes zero; in round ones the scores of confidence that the validation queries of the method / of the"
         " reference choose. Intervals hold the trained models and thresholds fixed and are not corrected for the number of cells."
     )
-    return Table(
-        tidy=chosen.rename(columns={"difference": "mean"}).assign(sd=np.nan, n=np.nan, shown=shown).reset_index(drop=True),
-        rows=("method", "measure", "rank", "group"),
-        columns=("pairing",),
-        percent=False,
-        seeds=str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}, depending on the method",
-        runs=tuple(runs),
-        note=note,
-    )
+    return _of_differences(chosen, shown, ("method", "measure", "rank", "group"), runs, note)
 
 
 def write_open_world_tables(

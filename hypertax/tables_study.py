@@ -113,23 +113,33 @@ def difference_table(
     chosen = differences[(differences[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     if chosen.empty:
         raise ValueError(f"There are no differences for {protocol}, {split}, {average}.")
-    references = chosen["reference"].unique()
-    if len(references) > 1:
-        raise ValueError(f"The differences have several references ({', '.join(references)}): make one table of each.")
-    shown = [
-        f"{_points(row.difference)} [{_points(row.low)}, {_points(row.high)}]{'' if row.verdict == NEITHER else ' *'}"
-        for row in chosen.itertuples()
-    ]
-    tidy = chosen.drop(columns=["split", "protocol", "average"]).rename(columns={"difference": "mean"})
-    seeds = sorted(chosen["seeds"].unique())
     note = (
-        f"Difference to {references[0]} in points, and in brackets its 95 % interval from a paired bootstrap over the queries; * where the"
+        f"Difference to {_only_reference(chosen)} in points, and in brackets its 95 % interval from a paired bootstrap over the queries; * where the"
         " interval, before it is rounded, excludes zero. Intervals hold the trained models fixed and are not corrected for the number"
         " of cells."
     )
+    shown = [_interval(row) for row in chosen.itertuples()]
+    return _of_differences(chosen.drop(columns=["split", "protocol", "average"]), shown, ("method", "rank"), runs, note)
+
+
+def _only_reference(differences: pd.DataFrame) -> str:
+    references = differences["reference"].unique()
+    if len(references) > 1:
+        raise ValueError(f"The differences have several references ({', '.join(references)}): make one table of each.")
+    return references[0]
+
+
+def _interval(row) -> str:
+    """A difference in points with its interval; an asterisk where that excludes zero."""
+    return f"{_points(row.difference)} [{_points(row.low)}, {_points(row.high)}]{'' if row.verdict == NEITHER else ' *'}"
+
+
+def _of_differences(differences: pd.DataFrame, shown: list[str], rows: Sequence[str], runs: Sequence[str], note: str) -> Table:
+    """Differences of one reference against the pairings; `shown` are the cells."""
+    seeds = sorted(differences["seeds"].unique())
     return Table(
-        tidy=tidy.assign(sd=np.nan, n=np.nan, shown=shown).reset_index(drop=True),
-        rows=("method", "rank"),
+        tidy=differences.rename(columns={"difference": "mean"}).assign(sd=np.nan, n=np.nan, shown=shown).reset_index(drop=True),
+        rows=tuple(rows),
         columns=("pairing",),
         percent=False,
         seeds=str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}, depending on the method",

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from small_lineages import LINEAGE
 from torch.nn import functional as F
 
 from hypertax import lorentz as L
@@ -34,19 +35,6 @@ def everyone(n):
     return torch.ones(n, dtype=torch.bool)
 
 
-# order, family, genus, species: complete, stopping early, a gap (no family), nothing known.
-LINEAGE = torch.tensor(
-    [
-        [0, 2, 4, 8],
-        [0, 2, 4, 9],
-        [0, 2, 5, -1],
-        [0, 3, -1, -1],
-        [1, -1, 6, 10],
-        [1, 7, -1, -1],
-        [0, 2, 4, 8],
-        [-1, -1, -1, -1],
-    ]
-)
 TAXA = 11
 
 

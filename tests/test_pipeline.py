@@ -213,14 +213,19 @@ def test_make_paper_refuses_what_it_cannot_do_before_it_starts(given, message):
         paper(**given)
 
 
+def plan(root: Path, *config: str) -> str:
+    """What Snakemake says that it would run in a repository."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--printshellcmds", "--config", *config]
+    done = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
 def test_the_snakefile_plans_every_row_and_seed(repository):
-    environment = {**os.environ, "PYTHONPATH": str(repository), "PYTHONDONTWRITEBYTECODE": "1"}
     (repository / "own specimens.tsv").write_text("sampleid\n")
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--printshellcmds", "--config", "seeds=2"]
-    command += ["dataset=own specimens.tsv"]
-    plan = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True, timeout=120)
-    said = plan.stdout + plan.stderr
-    assert plan.returncode == 0, said
+    said = plan(repository, "seeds=2", "dataset=own specimens.tsv")
     for stamp in ("specimens", "data", "a-seed0", "a-seed1", "b-seed0", "b-seed1", "evaluate-core", "figures-core"):
         assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
     assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
@@ -230,11 +235,7 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
 def test_the_recipes_have_a_notebook_of_their_own_in_the_place_of_the_figures(repository):
     with (repository / "experiments.yaml").open("a") as rows:
         rows.write("beyond:\n  c: {label: C, notebook: 03_train_hyperbolic, parameters: {entailment: pair}}\n")
-    environment = {**os.environ, "PYTHONPATH": str(repository), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--printshellcmds", "--config", "seeds=1", "group=core,beyond"]
-    plan = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True, timeout=120)
-    said = plan.stdout + plan.stderr
-    assert plan.returncode == 0, said
+    said = plan(repository, "seeds=1", "group=core,beyond")
     for stamp in ("a-seed0", "c-seed0", "evaluate-core", "figures-core", "evaluate-beyond", "beyond"):
         assert f"--stamp runs/.stamps/simulated/{stamp}.done" in said
     assert "figures-beyond" not in said and "notebooks/06_beyond_the_paper.ipynb" in said

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_lineages import LINEAGE
 from torch.nn import functional as F
 
 from hypertax import lorentz as L
@@ -13,19 +14,6 @@ from hypertax.spaces import EuclideanSpace, LorentzSpace
 
 DIM = 5
 C = 1.3
-# order, family, genus, species: complete, stopping early, a gap (no family), nothing known.
-LINEAGE = torch.tensor(
-    [
-        [0, 2, 4, 8],
-        [0, 2, 4, 9],
-        [0, 2, 5, -1],
-        [0, 3, -1, -1],
-        [1, -1, 6, 10],
-        [1, 7, -1, -1],
-        [0, 2, 4, 8],
-        [-1, -1, -1, -1],
-    ]
-)
 RANK = torch.tensor([0, 0, 1, 1, 2, 2, 2, 1, 3, 3, 3, 3, 2, 3])
 """Of each taxon, not sorted; the last three, two species and a genus, have no specimen in the batch."""
 SCALES = torch.tensor([3.0, 5.0, 8.0, 2.0], dtype=torch.float64)
