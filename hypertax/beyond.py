@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from hypertax.comparison import each_run
+from hypertax.config import RunConfig
+from hypertax.placement import place_in_cones
 from hypertax.recipes import RECIPES
 from hypertax.study import StudyRun
 
@@ -52,3 +55,20 @@ def recipe_paragraphs(study: Sequence[StudyRun]) -> str:
     """The recipes of a study's rows with what each changes and why, as Markdown."""
     used = {member.run.config.recipe for member in study}
     return "".join(f"- **{name}**: {recipe.about}\n" for name, recipe in RECIPES.items() if name in used)
+
+
+def with_cones(study: Sequence[StudyRun], measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """What `measure(embeddings, aperture=K)` says of every hyperbolic run, and of the Euclidean ones of the recipe `lineage` once they are placed.
+
+    As of `hypertax.comparison.each_run`; a placed run's `method` says so.
+    """
+    rules = RunConfig.create(recipe="nested")
+    hyperbolic = [member for member in study if member.run.config.space == "lorentz"]
+    placed = [member for member in study if member.run.config.space == "euclidean" and member.run.config.recipe == "lineage"]
+    parts = []
+    if hyperbolic:
+        parts.append(each_run(hyperbolic, lambda member: measure(member.embeddings, aperture=member.run.config.aperture)))
+    if placed:
+        found = each_run(placed, lambda member: measure(place_in_cones(member.embeddings, rules), aperture=rules.aperture))
+        parts.append(found.assign(method=found["method"] + ", placed"))
+    return pd.concat(parts, ignore_index=True)

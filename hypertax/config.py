@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import pairwise
 from typing import Any
 
-from hypertax.cone_tree import SLACK, widest_cone
+from hypertax.cone_tree import widest_cone
 from hypertax.recipes import RECIPES
 
+LEAST_WIDEST = 30.0
+"""Degrees; narrower than this, a specimen's whole lineage would be drawn together into next to nothing."""
 SPACES = ("euclidean", "lorentz")
 ENTAILMENTS = ("none", "pair", "stacked", "cones")
-TAXON_TABLES = ("lineage", "tree")
-"""Text encoders that are none: a learned vector per taxon; see `hypertax.taxon_table`."""
+TAXON_TABLE = "lineage"
+"""The text encoder that is none: a learned vector per taxon; see `hypertax.taxon_table`."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,10 @@ class RunConfig:
     taxon_weight: float = 0.0
     """Weight of the contrastive loss between specimens and the taxa of each rank, each taxon counted once [O]; 0 leaves it out."""
     taxon_scale: float = 8.0
-    """Inverse temperature of that loss, held; with `text_encoder` `tree` over sin^2 of the rank's turn, so that it is the log-odds of a
-    specimen on its taxon's axis against a sibling taxon [O]."""
+    """Inverse temperature of that loss, held [O]."""
     entailment: str = "stacked"
-    """`none`, `pair` (full text entails image and DNA, as MERU), `stacked` (the paper's) or `cones` (each of its taxa entails a specimen,
-    no other does [O])."""
+    """`none`, `pair` (full text entails image and DNA, as MERU), `stacked` (the paper's) or `cones` (its deepest taxon entails a specimen,
+    and radii are such that the cones of taxa nest; with `text_encoder` `lineage` [O])."""
     entailment_weight: float = 1.0
     """Weight of the entailment loss [R]: equal weights."""
     full_text: bool = True
@@ -71,15 +71,15 @@ class RunConfig:
     dna_image: str = "dna-contains-image"
     """Direction of the last pair of the inter-modal loss [R]: `dna-contains-image`, `image-contains-dna` or `none`."""
     axis_weight: float = 0.0
-    """Weight, within the loss `cones`, of the mean exterior angle of specimens from their taxa: it pulls them to the axes also where
+    """Weight, within the loss `cones`, of the mean exterior angle of specimens from their taxon: it pulls them to the axes also where
     they are inside the cones already [O]."""
     aperture: float = 0.1
     """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
-    cone_angles: str = "71 52 36 19.5"
-    """With `text_encoder` `tree`: the widest cones of order, family, genus and species, half-angles in degrees as a specimen sees them from
-    the origin; a child turns from its parent by the difference [O]."""
+    cone_angle: float = 36.0
+    """With `entailment` `cones`: half-angle, degrees, of a species' cone around its axis, before directions are drawn together; all wider
+    cones follow from it [O]."""
     specimen_radius: float = 4.0
-    """With `text_encoder` `tree`: sqrt(c) times the radius at which specimens are held [O]."""
+    """With `entailment` `cones`: sqrt(c) times the radius at which specimens are held [O]."""
 
     # Model
     preset: str = "tiny"
@@ -89,8 +89,8 @@ class RunConfig:
     dna_encoder: str = ""
     """`cnn`, `transformer` (both from scratch), or a transformers checkpoint's name or local folder."""
     text_encoder: str = ""
-    """`transformer` (from scratch), a transformers checkpoint's name or local folder, or a learned vector per taxon: `lineage` (summed
-    along the lineage) or `tree` (turned from the parent's by a given angle, at a given radius) [O]."""
+    """`transformer` (from scratch), a transformers checkpoint's name or local folder, or `lineage`: no encoder, but a learned vector per
+    taxon, summed along the lineage [O]."""
     embed_dim: int = 0
     """Width of the shared space."""
     image_size: int = 0
@@ -161,7 +161,7 @@ class RunConfig:
         if config.space == "euclidean":
             return replace(config, **_EUCLIDEAN)
         # Radii that are given are given in units of 1/sqrt(c): a learned c would be a change of units.
-        return replace(config, learn_curvature=False, scale_with_curvature=False) if config.text_encoder == "tree" else config
+        return replace(config, learn_curvature=False, scale_with_curvature=False) if config.nested else config
 
     def _check(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -183,38 +183,34 @@ class RunConfig:
             raise ValueError("entailment must be 'none' in the Euclidean space, whose points have no cones.")
         if not self.contrastive_weight and not self.taxon_weight and (self.entailment == "none" or self.entailment_weight == 0):
             raise ValueError("contrastive_weight must be above 0 where there is no entailment loss, or nothing is learned.")
-        if self.text_encoder in TAXON_TABLES:
+        if self.text_encoder == TAXON_TABLE:
             if self.full_text and self.contrastive_weight:
-                raise ValueError(f"full_text must be False with text_encoder {self.text_encoder!r}, which has no vector for a full text.")
+                raise ValueError(f"full_text must be False with text_encoder {TAXON_TABLE!r}, which has no vector for a full text.")
             if self.entailment not in ("none", "cones"):
-                raise ValueError(f"entailment must be 'none' or 'cones' with text_encoder {self.text_encoder!r}, not {self.entailment!r}.")
-        if self.text_encoder == "tree":
+                raise ValueError(f"entailment must be 'none' or 'cones' with text_encoder {TAXON_TABLE!r}, not {self.entailment!r}.")
+        if self.nested:
             self._check_cones()
 
     def _check_cones(self) -> None:
-        """The angles fall, with room for a turn between them; in a Lorentz space the radii can give them."""
-        angles = self.cone_degrees
-        widest, why = 90.0, ""
-        if self.space == "lorentz":
-            widest = widest_cone(self.specimen_radius, self.aperture)
-            why = f" (what aperture {self.aperture:g} and specimen_radius {self.specimen_radius:g} leave)"
-        falling = all(above - below > SLACK for above, below in pairwise(angles))
-        if len(angles) != 4 or not falling or not SLACK < angles[-1] < angles[0] < widest:
+        """The taxa have vectors of their own, and specimens see a cone as wide as four ranks need."""
+        if self.text_encoder != TAXON_TABLE:
+            raise ValueError(f"text_encoder must be {TAXON_TABLE!r} with entailment 'cones', not {self.text_encoder!r}.")
+        widest = math.degrees(widest_cone(self.specimen_radius, self.aperture))
+        if widest < LEAST_WIDEST:
             raise ValueError(
-                _sentence(
-                    "cone_angles",
-                    self.cone_angles,
-                    f"four numbers that fall by more than {SLACK:g}, below {widest:.1f}{why} and above {SLACK:g}",
-                )
+                f"specimen_radius {self.specimen_radius:g} and aperture {self.aperture:g} leave cones a half-angle of at most {widest:.1f}"
+                f" degrees: raise the one or lower the other until it is {LEAST_WIDEST:g} at least."
             )
 
     @property
-    def cone_degrees(self) -> tuple[float, ...]:
-        """`cone_angles` as numbers."""
-        try:
-            return tuple(float(angle) for angle in str(self.cone_angles).split())
-        except ValueError:
-            return ()
+    def nested(self) -> bool:
+        """Whether radii follow from what descendants need, so that cones nest."""
+        return self.space == "lorentz" and self.entailment == "cones"
+
+    @property
+    def projected(self) -> int:
+        """Width of what encoders are projected to: nested cones keep one dimension of the shared space for the root's direction."""
+        return self.embed_dim - self.nested
 
     @property
     def method(self) -> str:
@@ -251,6 +247,7 @@ _RANGES = {
     "taxon_weight": (0, math.inf, _NUMBER),
     "taxon_scale": (1e-3, 1e3, _NUMBER),
     "axis_weight": (0, math.inf, _NUMBER),
+    "cone_angle": (1, 90, _NUMBER),
     "specimen_radius": (0.1, 12, _NUMBER),
     "entailment_margin": (0, math.pi, _NUMBER),
     "aperture": (1e-3, 10, _NUMBER),
@@ -285,6 +282,7 @@ _EUCLIDEAN = {
     "dna_image": "dna-contains-image",
     "aperture": 0.1,
     "axis_weight": 0.0,
+    "cone_angle": 36.0,
     "specimen_radius": 4.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {

@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hypertax.cone_tree import radius_of_cone, turns_and_angles
 from hypertax.config import RunConfig
 from hypertax.lora import add_adapters
 from hypertax.taxon_table import TaxonTable, TaxonTokens
@@ -136,13 +134,9 @@ def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
 
 
 def text_encoder(config: RunConfig, tokens: TextTokens | TaxonTokens, pretrained: bool) -> nn.Module:
-    """`transformer` from scratch over the tokenizer's vocabulary, `lineage` or `tree` vectors of taxa, otherwise a BERT-like checkpoint."""
+    """`transformer` from scratch over the tokenizer's vocabulary, `lineage` vectors of taxa, otherwise a BERT-like checkpoint."""
     if config.text_encoder == "lineage":
-        return TaxonTable(tokens.size, config.embed_dim)
-    if config.text_encoder == "tree":
-        turns, angles = turns_and_angles(tokens.ranks(), tokens.parents(), config.cone_degrees)
-        radii = radius_of_cone(np.deg2rad(angles), config.specimen_radius, config.aperture) / config.curvature**0.5
-        return TaxonTable(tokens.size, config.embed_dim, np.deg2rad(turns), radii)
+        return TaxonTable(tokens, config.projected, cones=config.nested)
     if config.text_encoder == "transformer":
         backbone = _small_bert(vocabulary=tokens.size, hidden=64, layers=2, positions=tokens.length)
     else:

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Polygon
 from matplotlib.patheffects import withStroke
 
+from hypertax.cone_tree import half_angle
 from hypertax.embeddings import Embeddings
 from hypertax.figure_style import FAINT, INK, MODALITY_NAMES, MUTED, SMALL, TEXT, finish, new_figure, panel_grid, style, tint
 from hypertax.taxonomy import RANKS
-from hypertax.unfolding import Branch, Clades, Members, Unfolded, cone_half_angle, unfold
+from hypertax.unfolding import Branch, Clades, Members, Unfolded, unfold
 
 WIDTH = 5.9
 """Inches: 15 cm, at which the words keep their size."""
@@ -65,7 +66,7 @@ def cone_polygon(apex: float, direction: float, stretch: Stretch, aperture: floa
     start = float(stretch(apex))
     # Denser at the apex, where the sides open like a square root.
     radius = stretch.inverse(start + (1 - start) * np.linspace(0, 1, points) ** 2)
-    half = cone_half_angle(apex, np.maximum(radius, apex), aperture)
+    half = half_angle(apex, np.maximum(radius, apex), aperture)
     half[0] = 0 if apex > 0 else half[0]
     place = stretch(radius)
     rim = np.linspace(-half[-1], half[-1], points)

@@ -52,7 +52,7 @@ def contrastive_loss(space: Space, points: dict[str, Tensor], present: dict[str,
 
 
 def taxon_contrastive_loss(
-    space: Space, specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, rank: Tensor, lineage: Tensor, logit_scales: Tensor
+    space: Space, specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, rank: Tensor, lineage: Tensor, logit_scale: float
 ) -> Tensor:
     """Cross-entropy between specimens and the taxa of each rank over `logit_scale * cos`, averaged over modalities and ranks [O].
 
@@ -61,17 +61,17 @@ def taxon_contrastive_loss(
     directions seen from the origin, in hyperbolic space too: a taxon's radius says how wide it is, not how likely.
 
     specimens: per modality its points (B, D) and presence (B,) bool. taxa: (T, D), unique; rank: (T,) of each. lineage: (B, 4) indices into
-    them or -1. logit_scales: (4,), of each rank. A rank without a labelled specimen leaves the mean.
+    them or -1. A rank without a labelled specimen leaves the mean.
     """
     terms = []
     for points, present in specimens.values():
         cosine = space.cosine(points, taxa)
-        for r, scale in enumerate(logit_scales):
+        for r in range(lineage.shape[1]):
             rows = present & (lineage[:, r] >= 0)
             if rows.any():
                 own = torch.nonzero(rank == r)[:, 0]
                 target = torch.searchsorted(own, lineage[rows, r].contiguous())
-                terms.append(_specimens_and_taxa(scale * cosine[rows][:, own], target))
+                terms.append(_specimens_and_taxa(logit_scale * cosine[rows][:, own], target))
     return _mean(terms, taxa)
 
 
@@ -83,32 +83,22 @@ def _specimens_and_taxa(logits: Tensor, target: Tensor) -> Tensor:
     return 0.5 * torch.nn.functional.cross_entropy(logits, target) - 0.5 * per_taxon.mean()
 
 
-def cone_loss(
-    specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, rank: Tensor, lineage: Tensor, c: Tensor, cones: Cones
-) -> dict[str, Tensor]:
-    """How far specimens are outside the cones of their own taxa and inside those of others, radians, averaged over modalities and ranks [O].
+def cone_loss(specimens: dict[str, tuple[Tensor, Tensor]], taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones) -> dict[str, Tensor]:
+    """How far specimens are outside the cone of their own taxon, radians, averaged over modalities [O].
 
-    Returns `inside`, the mean of max(0, phi - omega) over specimens and their own taxon of a rank; `outside`, the sum of max(0, omega - phi +
-    margin) over all other taxa of the rank, averaged over specimens (a mean over taxa would vanish: nearly all are far away); and
-    `axis`, the mean phi of a specimen and its own taxa, which pulls also where `inside` has vanished.
+    The deepest known taxon alone: where cones nest, its cone is in those of its ancestors. Returns `inside`, the mean of max(0, phi - omega),
+    and `axis`, the mean phi, which pulls also where `inside` has vanished.
 
     Arguments as for `taxon_contrastive_loss`; c: 0-d.
     """
-    parts: dict[str, list[Tensor]] = {"inside": [], "outside": [], "axis": []}
-    omega = L.half_aperture(taxa, c, cones.aperture)
+    depth = deepest_known_rank(lineage)
+    parts: dict[str, list[Tensor]] = {"inside": [], "axis": []}
     for points, present in specimens.values():
-        for r in range(lineage.shape[1]):
-            rows = present & (lineage[:, r] >= 0)
-            if not rows.any():
-                continue
-            own = lineage[rows, r]
-            parts["axis"].append(L.exterior_angle(taxa[own], points[rows], c).mean())
-            parts["inside"].append(_outside_cone(taxa[own], points[rows], c, cones.aperture).mean())
-            if cones.negatives:
-                of_rank = torch.nonzero(rank == r)[:, 0]
-                angle = L.pairwise_exterior_angle(taxa[of_rank], points[rows], c)
-                hinge = (omega[of_rank, None] - angle + cones.margin).clamp(min=0)
-                parts["outside"].append(torch.where(of_rank[:, None] == own, 0, hinge).sum(dim=0).mean())
+        rows = present & (depth >= 0)
+        if rows.any():
+            own = taxa[lineage[rows].gather(1, depth[rows, None])[:, 0]]
+            parts["axis"].append(L.exterior_angle(own, points[rows], c).mean())
+            parts["inside"].append(_outside_cone(own, points[rows], c, cones.aperture).mean())
     return {name: _mean(terms, c) for name, terms in parts.items()}
 
 

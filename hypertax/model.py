@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hypertax.config import TAXON_TABLES, RunConfig
+from hypertax.cone_tree import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.config import TAXON_TABLE, RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.encoders import ImageEncoder, barcode_encoder, prepare_encoder, pretrained_tokens, text_encoder
 from hypertax.files import atomic_path, write_text
-from hypertax.spaces import EuclideanSpace, LorentzSpace, ShellSpace
+from hypertax.spaces import CapSpace, EuclideanSpace, LorentzSpace
 from hypertax.taxon_table import UNKNOWN, TaxonTokens
 from hypertax.taxonomy import RANKS
 from hypertax.tokens import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes, TextTokens, kmer_tokenizer
@@ -47,12 +49,12 @@ class HypertaxModel(nn.Module):
             "text": lambda: text_encoder(config, tokens, pretrained),
         }
         self.encoders = nn.ModuleDict({m: build[m]() for m in self.modalities})
-        projected = [m for m in self.modalities if m != "text" or config.text_encoder not in TAXON_TABLES]
-        self.projections = nn.ModuleDict({m: nn.Linear(self.encoders[m].width, config.embed_dim) for m in projected})
+        projected = [m for m in self.modalities if m != "text" or config.text_encoder != TAXON_TABLE]
+        self.projections = nn.ModuleDict({m: nn.Linear(self.encoders[m].width, config.projected) for m in projected})
         if config.space == "euclidean":
             self.space = EuclideanSpace(self.modalities, config.embed_dim)
-        elif config.text_encoder == "tree":
-            self.space = ShellSpace(self.modalities, config.embed_dim, config.curvature, config.specimen_radius)
+        elif config.nested:
+            self.space = CapSpace(config.embed_dim, config.curvature, config.specimen_radius)
         else:
             self.space = LorentzSpace(
                 self.modalities, config.embed_dim, config.curvature, config.learn_curvature, config.scale_with_curvature
@@ -61,6 +63,7 @@ class HypertaxModel(nn.Module):
         # Last, so that everything else is drawn as without adapters.
         for modality, encoder in self.encoders.items():
             prepare_encoder(modality, encoder, config)
+        self.fit_cones()
 
     @property
     def logit_scale(self) -> Tensor:
@@ -83,9 +86,22 @@ class HypertaxModel(nn.Module):
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Put the bounded scalars back within their bounds; called after every optimiser step."""
+        """Put the bounded scalars back within their bounds, and cones around their descendants'; called after every optimiser step."""
         self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
         self.space.clamp_()
+        self.fit_cones()
+
+    @torch.no_grad()
+    def fit_cones(self) -> None:
+        """Where the configuration nests cones: give every taxon the radius at which its cone is as wide as its descendants' need."""
+        config = self.config
+        if not (config.nested and "text" in self.modalities):
+            return
+        table = self.encoders["text"]
+        own, widest = math.radians(config.cone_angle), WIDEST * widest_cone(config.specimen_radius, config.aperture)
+        share, angles = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
+        self.space.share.copy_(share)
+        table.radii.copy_(radius_of_cone(angles, config.specimen_radius, config.aperture) / config.curvature**0.5)
 
     def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:
         """What the text encoder reads of every taxon, (T, L), and which taxa it can embed, (T,) bool: of a table, those it was trained on."""
@@ -148,7 +164,7 @@ class HypertaxModel(nn.Module):
         modalities = tuple(description.pop("modalities"))
         # Embedding some specimens does not pay for compiling, and may happen where nothing can compile.
         description["compile"] = False
-        kind = TaxonTokens if description["text_encoder"] in TAXON_TABLES else TextTokens
+        kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
         model = cls(RunConfig(**description), modalities, kind.load(folder / "tokenizer.json"), pretrained=False)
         model.load_state_dict(load_file(folder / "model.safetensors"))
         return model.eval()
@@ -167,7 +183,7 @@ def build_model(config: RunConfig, specimens: pd.DataFrame, names: Names, traini
     modalities = [m for m in config.views.split("+") if m in views]
     if len(names.taxa):
         modalities.append("text")
-    if config.text_encoder in TAXON_TABLES:
+    if config.text_encoder == TAXON_TABLE:
         tokens = TaxonTokens.train(names, training)
     elif config.text_encoder == "transformer":
         seen = np.unique(names.full_text[training])

@@ -55,7 +55,7 @@ def nesting(
     points = L.exp0(torch.from_numpy(taxa.tangent).double(), c)
     half = L.half_aperture(points, c, aperture)
     narrow = (2 * aperture < c**0.5 * points.norm(dim=1)).numpy()
-    parent = _parents(taxa.table)
+    parent = parent_rows(taxa.table)
     rows = []
     for rank in RANKS[1:]:
         own = np.flatnonzero((taxa.table["rank"] == rank).to_numpy())
@@ -88,7 +88,7 @@ def _share(values: Tensor) -> float:
     return float(values.double().mean()) if values.numel() else np.nan
 
 
-def _parents(table: pd.DataFrame) -> np.ndarray:
+def parent_rows(table: pd.DataFrame) -> np.ndarray:
     """The row (N,) of each taxon's parent, the next known rank above; -1 without one."""
     place = {key: i for i, key in enumerate(zip(table["rank"], table["id"], strict=True))}
     found = np.full(len(table), -1)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
-from hypertax.cone_tree import SLACK
-from hypertax.config import TAXON_TABLES, RunConfig
+from hypertax.config import TAXON_TABLE, RunConfig
 from hypertax.data.batches import Batch, Names
 from hypertax.losses import Cones, cone_loss, contrastive_loss, pair_entailment, stacked_entailment, taxon_contrastive_loss
 from hypertax.model import HypertaxModel
@@ -31,12 +27,11 @@ class Objective:
         self.pair = has_text and config.entailment == "pair"
         self.align_text = has_text and config.full_text and config.contrastive_weight > 0
         self.taxa = has_text and config.taxon_weight > 0
-        self.in_cones = has_text and config.entailment == "cones"
-        self.scales = torch.tensor(_logit_scales(config), device=device)
+        self.in_cones = has_text and config.nested
         self.rank = torch.tensor([RANKS.index(rank) for rank in names.taxa["rank"]], dtype=torch.int64, device=device)
         self.padding = model.tokens.padding
         self.trained = None
-        if has_text and config.text_encoder in TAXON_TABLES:
+        if has_text and config.text_encoder == TAXON_TABLE:
             # Vectors cost next to nothing: every step sees all taxa, not only the batch's.
             rows, known = model.taxon_tokens(names)
             self._tokens = torch.from_numpy(rows)
@@ -71,23 +66,21 @@ class Objective:
         if self.pair and full:
             terms["pair_entailment"] = pair_entailment(full[0], list(specimens.values()), full[1], c, self.cones)
             total = total + config.entailment_weight * terms["pair_entailment"]
-        if (self.taxa or self.in_cones) and len(texts):
+        if (self.taxa or self.in_cones or self.stacked) and len(texts):
             taxa, lineage = self._taxa_of(batch)
-            taxon_points, rank = points["text"][torch.searchsorted(texts, self.taxon_text[taxa])], self.rank[taxa]
-            if self.taxa:
-                terms["taxon_contrastive"] = taxon_contrastive_loss(self.space, specimens, taxon_points, rank, lineage, self.scales)
-                total = total + config.taxon_weight * terms["taxon_contrastive"]
-            if self.in_cones:
-                parts = cone_loss(specimens, taxon_points, rank, lineage, c, self.cones)
-                terms |= parts
-                entailed = parts["inside"] + parts["outside"] + config.axis_weight * parts["axis"]
-                total = total + config.entailment_weight * entailed
-        if self.stacked and len(texts):
-            taxa, lineage = _own_taxa(batch.lineage)
             taxon_points = points["text"][torch.searchsorted(texts, self.taxon_text[taxa])]
-            parts = stacked_entailment(taxon_points, lineage, specimens.get("image"), specimens.get("dna"), c, self.cones)
-            terms |= parts
-            total = total + config.entailment_weight * (parts["intra"] + parts["inter"])
+            if self.taxa:
+                loss = taxon_contrastive_loss(self.space, specimens, taxon_points, self.rank[taxa], lineage, config.taxon_scale)
+                terms["taxon_contrastive"] = loss
+                total = total + config.taxon_weight * loss
+            if self.in_cones:
+                parts = cone_loss(specimens, taxon_points, lineage, c, self.cones)
+                terms |= parts
+                total = total + config.entailment_weight * (parts["inside"] + config.axis_weight * parts["axis"])
+            if self.stacked:
+                parts = stacked_entailment(taxon_points, lineage, specimens.get("image"), specimens.get("dna"), c, self.cones)
+                terms |= parts
+                total = total + config.entailment_weight * (parts["intra"] + parts["inter"])
         return {"loss": total, **terms}
 
     def texts(self, batch: Batch) -> Tensor:
@@ -103,10 +96,9 @@ class Objective:
 
     def _taxa_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The taxa that a step sees, sorted, and the batch's lineages (B, 4) renumbered to them."""
-        if self.trained is None:
-            return _own_taxa(batch.lineage)
-        place = torch.searchsorted(self.trained, batch.lineage.clamp(min=0))
-        return self.trained, torch.where(batch.lineage >= 0, place, -1)
+        known = batch.lineage >= 0
+        taxa = torch.unique(batch.lineage[known]) if self.trained is None else self.trained
+        return taxa, torch.where(known, torch.searchsorted(taxa, batch.lineage.clamp(min=0)), -1)
 
     def tokens_of(self, texts: Tensor) -> Tensor | None:
         """(U, L) tokens, without the columns in which every text has ended."""
@@ -114,20 +106,3 @@ class Objective:
             return None
         tokens = self._tokens[texts.cpu()]
         return tokens[:, : int((tokens != self.padding).sum(dim=1).max())].to(texts.device)
-
-
-def _logit_scales(config: RunConfig) -> list[float]:
-    """Of each rank: in a tree, a specimen on its taxon's axis has the cosine 1 with it and cos^2 of the turn with a sibling."""
-    if config.text_encoder != "tree":
-        return [config.taxon_scale] * len(RANKS)
-    turns = [above - below - SLACK for above, below in pairwise(config.cone_degrees)]
-    return [config.taxon_scale, *(config.taxon_scale / math.sin(math.radians(turn)) ** 2 for turn in turns)]
-
-
-def _own_taxa(lineage: Tensor) -> tuple[Tensor, Tensor]:
-    """The batch's taxa, sorted, and its lineages (B, 4) renumbered to them."""
-    known = lineage >= 0
-    taxa, position = torch.unique(lineage[known], return_inverse=True)
-    own = lineage.clone()
-    own[known] = position
-    return taxa, own

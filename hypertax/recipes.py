@@ -33,21 +33,18 @@ RECIPES: dict[str, Recipe] = {
         {**_TAXA, "text_encoder": "lineage", "text_rate": 10.0, "taxon_scale": 8.0},
     ),
     "nested": Recipe(
-        "As `lineage`, with cones that nest because of where they are: a taxon's direction turns from its parent's by a given angle, its radius"
-        " makes its cone as wide as its descendants need, all specimens have one radius, and the entailment loss pulls specimens into"
-        " the cones of their taxa and towards their axes. Nothing can collapse, and no cone is a half-space. Pairs of different lineages do not"
-        " count: wide cones that hold all of their descendants overlap, and pushing specimens out of them cost novel species most.",
+        "As `lineage`, with cones that nest because of their radii: all directions are drawn together around a common one until every lineage"
+        " fits into less than a half-space, which changes nobody's neighbours; a taxon's radius makes its cone as wide as its"
+        " descendants need; all specimens have one radius, and the entailment loss pulls them into the cones of their species, which"
+        " lie in those of its ancestors. Nothing can collapse, and no cone is a half-space.",
         {
             **_TAXA,
-            "text_encoder": "tree",
+            "text_encoder": "lineage",
             "text_rate": 10.0,
-            "taxon_scale": 3.0,
+            "taxon_scale": 8.0,
             "entailment": "cones",
-            "entailment_weight": 0.5,
-            "entailment_negatives": False,
-            "axis_weight": 2.0,
+            "entailment_weight": 0.3,
             "aperture": 0.02,
-            "cone_angles": "72 53 37 21",
         },
     ),
 }

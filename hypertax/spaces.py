@@ -117,20 +117,31 @@ class LorentzSpace(nn.Module):
             alpha.clamp_(max=0.0)
 
 
-class ShellSpace(LorentzSpace):
-    """A Lorentz space in which all specimens have one radius, so that their distance is monotone in the angle between them, and c is held.
+class CapSpace(LorentzSpace):
+    """A Lorentz space in which all points lie in a cap around the first axis, the root, all specimens at one radius, and c is held [O].
+
+    A unit vector u of dim - 1 numbers becomes the direction (sqrt(1 - s^2), s u): whoever is nearest to whom does not depend on s, whether the
+    taxa's cones can nest does (`hypertax.cone_tree`). `share`, s, is set by `HypertaxModel.fit_cones`.
 
     specimen_radius: sqrt(c) times it. Names bring their own radius: the norm of their vector.
     """
 
-    def __init__(self, modalities: tuple[str, ...], dim: int, curvature: float, specimen_radius: float) -> None:
+    def __init__(self, dim: int, curvature: float, specimen_radius: float) -> None:
         super().__init__((), dim, curvature, learn_curvature=False)
         self.specimen_radius = specimen_radius / math.sqrt(curvature)
+        self.register_buffer("share", torch.ones(()))
 
     def tangent(self, v: Tensor, modality: str) -> Tensor:
-        """A projection's direction at the specimens' radius; a name's vector itself, (..., D), in fp32."""
+        """Projections, or names' vectors, (..., D - 1) to tangent vectors at the origin (..., D), in fp32."""
         v = v.float() if v.dtype != torch.float64 else v
-        return v if modality == "text" else self.specimen_radius * F.normalize(v, dim=-1)
+        radius = v.norm(dim=-1, keepdim=True) if modality == "text" else torch.full_like(v[..., :1], self.specimen_radius)
+        root = torch.full_like(radius, 1.0) * (1 - self.share**2).sqrt()
+        return radius * torch.cat([root, self.share * F.normalize(v, dim=-1)], dim=-1)
+
+    @staticmethod
+    def cosine(a: Tensor, b: Tensor) -> Tensor:
+        """Cosine of the angle around the root's axis between points (N, D) and (M, D), (N, M): that of the vectors u, whatever s is."""
+        return L.pairwise_dot(F.normalize(a[:, 1:], dim=-1), F.normalize(b[:, 1:], dim=-1))
 
 
 Space = EuclideanSpace | LorentzSpace

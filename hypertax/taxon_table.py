@@ -55,14 +55,13 @@ class TaxonTokens:
     def taxa(self, names: Names) -> np.ndarray:
         """(T, 4) int64, a row per taxon of `names`: itself and its ancestors in the table, `MISSING` at other ranks; `UNKNOWN` at its own rank
         where the table has no vector for it. What `names` says of its ancestors does not count: here they are those of training."""
-        parents, ranks = self.parents(), self.ranks()
+        lineages = self.rows()
         found = np.full((len(names.taxa), len(RANKS)), MISSING, dtype=np.int64)
         for i, (rank, name) in enumerate(zip(names.taxa["rank"], names.taxa["name"], strict=True)):
-            row = self._row.get((rank, name), UNKNOWN)
-            found[i, RANKS.index(rank)] = row
-            while row > MISSING:
-                found[i, ranks[row]] = row
-                row = parents[row]
+            row = self._row.get((rank, name))
+            found[i] = MISSING if row is None else lineages[row]
+            if row is None:
+                found[i, RANKS.index(rank)] = UNKNOWN
         return found
 
     def parents(self) -> np.ndarray:
@@ -72,6 +71,17 @@ class TaxonTokens:
             known = [(rank, name) for rank, name in zip(RANKS, lineage, strict=True) if name is not None]
             above.append(next((self._row[taxon] for taxon in reversed(known[:-1]) if taxon in self._row), -1))
         return np.array(above)
+
+    def rows(self) -> np.ndarray:
+        """(size + 1, 4) int64, of each row its ancestors' rows and its own, by rank; `MISSING` at other ranks."""
+        found = np.full((self.size + 1, len(RANKS)), MISSING, dtype=np.int64)
+        parents, ranks = self.parents(), self.ranks()
+        for taxon in range(1, self.size + 1):
+            row = taxon
+            while row > MISSING:
+                found[taxon, ranks[row]] = row
+                row = parents[row]
+        return found
 
     def ranks(self) -> np.ndarray:
         """(size + 1,) int64, the rank of each row, 0 (order) to 3; 0 for row 0."""
@@ -95,34 +105,29 @@ def _own(lineage: tuple[str | None, ...]) -> tuple[str, str]:
 class TaxonTable(nn.Module):
     """Lineages as rows of the table (B, 4) to vectors (B, width).
 
-    turns: None for the sum of a lineage's vectors over the square root of their number, so that taxa with common ancestors begin near each
-    other; or (size + 1,) radians of `cone_tree.turns_and_angles`: a taxon's direction is its parent's, turned by that angle towards what of its own vector
-    is orthogonal to it. How far a child lies from its parent is then given, only where is learned, and the vector's length is its
-    entry of `radii` (size + 1,). A rank that a lineage skips turns nothing.
+    The sum of a lineage's vectors over the square root of their number, so that taxa with common ancestors begin near each other. With
+    `cones` it is the sum's direction, and its length is the taxon's entry of `radii` (size + 1,), which `HypertaxModel.fit_cones` sets.
     """
 
-    def __init__(self, size: int, width: int, turns: np.ndarray | None = None, radii: np.ndarray | None = None) -> None:
+    def __init__(self, tokens: TaxonTokens, width: int, cones: bool = False) -> None:
         super().__init__()
         self.width = width
-        self.vectors = nn.Embedding(size + 1, width)
+        self.vectors = nn.Embedding(tokens.size + 1, width)
         nn.init.normal_(self.vectors.weight, std=INITIAL)
-        for name, values in (("turns", turns), ("radii", radii)):
-            self.register_buffer(name, None if values is None else torch.from_numpy(values).float(), persistent=False)
+        self.register_buffer("radii", torch.ones(tokens.size + 1) if cones else None)
+        for name, values in (("ranks", tokens.ranks()), ("parents", tokens.parents()), ("lineages", tokens.rows())):
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
         known = rows > MISSING
         rows = rows.clamp(min=MISSING)
-        vectors = self.vectors(rows)
-        if self.turns is None:
-            return (vectors * known[..., None]).sum(dim=1) / known.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
-        direction = torch.zeros_like(vectors[:, 0])
-        begun = torch.zeros_like(known[:, :1])
-        for rank in range(rows.shape[1]):
-            own = F.normalize(vectors[:, rank], dim=-1)
-            side = F.normalize(own - (own * direction).sum(dim=-1, keepdim=True) * direction, dim=-1)
-            turn = self.turns[rows[:, rank], None]
-            turned = torch.where(begun, torch.cos(turn) * direction + torch.sin(turn) * side, own)
-            direction = torch.where(known[:, rank, None], turned, direction)
-            begun = begun | known[:, rank, None]
-        own_row = rows.gather(1, torch.where(known, torch.arange(rows.shape[1], device=rows.device), 0).amax(dim=1, keepdim=True))[:, 0]
-        return direction * self.radii[own_row, None]
+        total = (self.vectors(rows) * known[..., None]).sum(dim=1)
+        if self.radii is None:
+            return total / known.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
+        # The deepest known rank's row is the taxon's own.
+        own = rows.gather(1, torch.where(known, torch.arange(rows.shape[1], device=rows.device), 0).amax(dim=1, keepdim=True))
+        return F.normalize(total, dim=-1) * self.radii[own]
+
+    def directions(self) -> Tensor:
+        """(size + 1, width) unit vectors of all taxa by their rows; of row 0, zeros."""
+        return F.normalize((self.vectors(self.lineages) * (self.lineages > MISSING)[..., None]).sum(dim=1), dim=-1)

@@ -34,6 +34,7 @@ from hypertax.metrics import selection_score
 from hypertax.model import HypertaxModel, build_model, embed
 from hypertax.objective import Objective
 from hypertax.runs import Run, finished, run_name, runs_folder, write_environment
+from hypertax.spaces import CapSpace
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
 LONGEST_VALIDATION = 4 * 3600
@@ -349,7 +350,8 @@ def _space_numbers(model: HypertaxModel) -> dict[str, float]:
     if model.space.name == "euclidean":
         return {}
     scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
-    return {"curvature": model.space.curvature.item()} | scales
+    share = {"share": model.space.share.item()} if isinstance(model.space, CapSpace) else {}
+    return {"curvature": model.space.curvature.item()} | scales | share
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -174,14 +174,3 @@ def _in_all_cones(run: Embeddings, members: np.ndarray, place: dict, ranks: Sequ
                 apex = L.exp0(torch.from_numpy(_vectors(run, [place[rank, name]])), c)
                 result[own] &= cone_membership(apex, points[torch.from_numpy(own)], c, aperture)[0].numpy()
     return result
-
-
-def cone_half_angle(apex: float, radius: np.ndarray, aperture: float) -> np.ndarray:
-    """The half-angle of a cone as seen from the origin by points at `radius` >= that of its apex, both times sqrt(c); radians.
-
-    acos(tanh p / tanh radius) - acos(tanh p / tanh apex) with sinh p = 2K (`hypertax.cone_tree`). A saturated cone, apex <= p, is the
-    half-space beyond the plane across its axis: the same with p = apex.
-    """
-    nearest = np.tanh(min(np.arcsinh(2 * aperture), apex))
-    first = np.arccos(np.minimum(1, nearest / np.tanh(np.maximum(radius, 1e-12))))
-    return first - np.arccos(min(1.0, nearest / np.tanh(apex))) if apex > 0 else first

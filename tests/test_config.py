@@ -25,7 +25,12 @@ from hypertax.config import PRESETS, RunConfig
         ({"taxon_scale": 0}, "taxon_scale must be a number from 0.001 to 1000, not 0."),
         ({"axis_weight": float("inf")}, "axis_weight must be a number of at least 0, not inf."),
         ({"specimen_radius": 13.0}, "specimen_radius must be a number from 0.1 to 12, not 13.0."),
+        ({"cone_angle": 0.5}, "cone_angle must be a number from 1 to 90, not 0.5."),
+        ({"cone_angle": 91}, "cone_angle must be a number from 1 to 90, not 91."),
+        ({"cone_angle": "36 20"}, "cone_angle must be a number from 1 to 90, not '36 20'."),
+        ({"cone_angles": "71 52 36 19.5"}, "cone_angles is not a parameter of a run"),
         ({"entailment": "cones", "space": "euclidean"}, "entailment must be 'none' in the Euclidean space"),
+        ({"entailment": "cones"}, "text_encoder must be 'lineage' with entailment 'cones', not 'transformer'."),
     ],
 )
 def test_impossible_values_are_named(parameters, words):
@@ -48,7 +53,7 @@ def test_none_takes_the_presets_value(preset):
 
 def test_euclidean_runs_do_not_differ_in_what_they_do_not_use():
     plain = RunConfig.create("tiny", space="euclidean", entailment="none")
-    unused = {"curvature": 4.0, "aperture": 0.3, "learn_curvature": True, "axis_weight": 2.0, "specimen_radius": 3.0}
+    unused = {"curvature": 4.0, "aperture": 0.3, "learn_curvature": True, "axis_weight": 2.0, "specimen_radius": 3.0, "cone_angle": 20.0}
     assert plain == RunConfig.create("tiny", space="euclidean", entailment="none", **unused)
 
 
@@ -60,6 +65,6 @@ def test_method_names_tell_objectives_apart():
         RunConfig.create("tiny", entailment="stacked").method: "hyperbolic-cl-sel",
         RunConfig.create("tiny", entailment="stacked", contrastive_weight=0.0).method: "hyperbolic-sel",
         RunConfig.create("tiny", entailment="stacked", full_text=False).method: "hyperbolic-cl-sel-notext",
-        RunConfig.create("tiny", entailment="cones").method: "hyperbolic-cl-cones",
+        RunConfig.create("tiny", entailment="cones", text_encoder="lineage", full_text=False).method: "hyperbolic-cl-cones-notext",
     }
     assert all(found == wanted for found, wanted in names.items())

@@ -16,11 +16,11 @@ from figure_checks import assert_readable, texts
 
 from hypertax import figures
 from hypertax import lorentz as L
-from hypertax.cone_tree import radius_of_cone, turns_and_angles
+from hypertax.cone_tree import WIDEST, fit_cones, half_angle, radius_of_cone, widest_cone
 from hypertax.embeddings import Embeddings
 from hypertax.figures_nested import Stretch
 from hypertax.taxonomy import RANKS
-from hypertax.unfolding import Clades, Members, cone_half_angle, unfold
+from hypertax.unfolding import Clades, Members, unfold
 
 WIDTH = 24
 NESTED, PAPER = 0.02, 0.1
@@ -55,24 +55,32 @@ def taxa(known=None) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def embed(*, nested: bool, known=None, count=lambda i: 3 + i % 4) -> Embeddings:
-    """Taxa by `cone_tree` (or at random radii and wide angles), specimens at one radius about 26 degrees from their species' axis."""
+    """Taxa drawn together so that their cones fit (or left where they are, at random radii) and specimens at one radius.
+
+    Before all are drawn together, specimens lie about 26 degrees from their species' axis, and its cone is 30 wide.
+    """
     rng = np.random.default_rng(4)
     table, parents = taxa(known)
     ranks = np.array([RANKS.index(rank) for rank in table["rank"]])
-    turn, angle = turns_and_angles(ranks, parents, (87, 67, 50, 32))
-    radii = radius_of_cone(np.deg2rad(angle), 4.0, NESTED) if nested else rng.uniform(0.5, 0.9, len(table))
-    turn = turn if nested else rng.uniform(50, 60, len(table))
     units = np.zeros((len(table), WIDTH))
     for i, parent in enumerate(parents):
-        units[i] = turned(units[parent] if parent >= 0 else rng.normal(size=WIDTH), math.radians(turn[i]) if parent >= 0 else 0.0, rng)
-    rows, vectors = [], []
+        turn = math.radians(rng.uniform(50, 60))
+        units[i] = turned(units[parent], turn, rng) if parent >= 0 else turned(rng.normal(size=WIDTH), 0.0, rng)
+    share, radii = 1.0, rng.uniform(0.5, 0.9, len(table))
+    if nested:
+        fitted = torch.from_numpy(units), torch.from_numpy(ranks), torch.from_numpy(parents)
+        found, angle = fit_cones(*fitted, math.radians(30), WIDEST * widest_cone(4.0, NESTED))
+        share, radii = float(found), radius_of_cone(angle, 4.0, NESTED).numpy()
+    rows, vectors, lengths = [], list(units), list(radii)
     for i in np.flatnonzero(ranks == 3):
         lineage = table.loc[i, list(RANKS)].to_dict()
         for j in range(count(i)):
             for modality in ("image", "dna"):
                 rows.append({"id": f"S{i}-{j}", "modality": modality, "rank": None, "split": "test_seen", **lineage})
-                vectors.append((4.0 if nested else 1.5) * turned(units[i], math.radians(rng.normal(26, 7)), rng))
-    tangent = np.vstack([units * radii[:, None], vectors]) / CURVATURE**0.5
+                vectors.append(turned(units[i], math.radians(rng.normal(26, 7)), rng))
+                lengths.append(4.0 if nested else 1.5)
+    root = np.full((len(vectors), 1), math.sqrt(1 - share**2))
+    tangent = np.array(lengths)[:, None] * np.hstack([root, share * np.array(vectors)]) / CURVATURE**0.5
     return Embeddings(pd.concat([table, pd.DataFrame(rows)], ignore_index=True), tangent.astype(np.float32), "lorentz", CURVATURE)
 
 
@@ -113,7 +121,7 @@ def above(name: str) -> str:
 @pytest.mark.parametrize("aperture, apex", [(0.02, 0.041), (0.02, 0.3), (0.1, 0.7), (0.1, 0.15), (0.4, 0.05)])
 def test_a_cones_sides_are_where_exterior_angle_and_half_aperture_are_equal(aperture, apex):
     radius = np.array([1.0001, 1.1, 2, 5, 20]) * apex
-    half = cone_half_angle(apex, radius, aperture)
+    half = half_angle(apex, radius, aperture)
     c = 2.0
     sides = torch.from_numpy(np.stack([np.sinh(radius) * np.cos(half), np.sinh(radius) * np.sin(half)], axis=1) / c**0.5)
     top = torch.tensor([[math.sinh(apex) / c**0.5, 0.0]], dtype=torch.float64).expand_as(sides)
@@ -195,7 +203,7 @@ def test_saturated_cones_are_half_spaces_and_said_to_be(panels):
     fig = figures.nested_cones({"Wide": (run, 0.6)}, ("family", "F00"))
     assert_readable(fig)
     assert "half-spaces: a, b, c, d, e" in fig.axes[0].get_xlabel() and "in all 3 of" in fig.axes[0].get_xlabel()
-    assert cone_half_angle(0.5, np.array([20.0]), 0.6) == pytest.approx(math.acos(math.tanh(0.5)), abs=1e-6)
+    assert half_angle(0.5, np.array([20.0]), 0.6) == pytest.approx(math.acos(math.tanh(0.5)), abs=1e-6)
 
 
 def test_the_default_clade_branches_in_all_runs_and_has_most_specimens():

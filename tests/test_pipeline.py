@@ -134,7 +134,7 @@ def test_what_is_wrong_with_the_rows_is_said_in_one_sentence(tmp_path, text, mes
 
 
 def test_an_unknown_group_is_answered_with_the_groups():
-    with pytest.raises(ValueError, match=r"\(core, notebooks, beyond, names, beyond-short, modalities, curvature, width, losses\), not 'cores'"):
+    with pytest.raises(ValueError, match=r"\(core, notebooks, beyond, beyond-short, modalities, curvature, width, losses\), not 'cores'"):
         load_rows("cores", EXPERIMENTS)
 
 

@@ -1,10 +1,11 @@
 """Recipes: what they give, what takes precedence over them, and where they are refused."""
 
+import math
 from dataclasses import fields
 
 import pytest
 
-from hypertax.config import PRESETS, RunConfig
+from hypertax.config import LEAST_WIDEST, PRESETS, RunConfig
 from hypertax.recipes import RECIPES
 from hypertax.views import require_something_to_learn
 
@@ -44,7 +45,7 @@ def test_paper_is_the_default(preset, space):
 
 
 def test_a_parameter_beside_a_recipe_takes_precedence():
-    others = {"taxon_weight": 0.25, "text_rate": 0.5, "taxon_scale": 4.5, "axis_weight": 1.5, "aperture": 0.01, "entailment": "none"}
+    others = {"taxon_weight": 0.25, "text_rate": 0.5, "taxon_scale": 4.5, "axis_weight": 1.5, "aperture": 0.01, "cone_angle": 20.0}
     config, plain = RunConfig.create("tiny", recipe="nested", **others), RunConfig.create("tiny", recipe="nested")
     assert {name: getattr(config, name) for name in others} == others
     assert {name for name, value in config.to_dict().items() if value != plain.to_dict()[name]} == set(others)
@@ -65,59 +66,78 @@ def test_method_names_tell_recipes_and_spaces_apart():
         *("euclidean-cl", "euclidean-taxa", "euclidean-lineage", "euclidean-nested"),
     }
     assert RunConfig.create("tiny", recipe="nested", views="dna").method == "hyperbolic-nested-dna"
-    assert RunConfig.create("tiny", entailment="cones", views="image").method == "hyperbolic-cl-cones-image"
+    cones = {"entailment": "cones", "text_encoder": "lineage", "full_text": False}
+    assert RunConfig.create("tiny", **cones, views="image").method == "hyperbolic-cl-cones-notext-image"
 
 
-def test_a_tree_holds_its_curvature():
-    """Its radii are in units of 1/sqrt(c): a learned c would be a change of units."""
+def test_where_cones_nest_the_curvature_is_held():
+    """Radii are in units of 1/sqrt(c): a learned c would be a change of units."""
     parameters = {"curvature": 2.0, "learn_curvature": True, "scale_with_curvature": True}
-    tree, lineage = (RunConfig.create("tiny", recipe=recipe, **parameters) for recipe in ("nested", "lineage"))
-    assert (tree.curvature, tree.learn_curvature, tree.scale_with_curvature) == (2.0, False, False)
+    nested, lineage = (RunConfig.create("tiny", recipe=recipe, **parameters) for recipe in ("nested", "lineage"))
+    assert (nested.curvature, nested.learn_curvature, nested.scale_with_curvature) == (2.0, False, False)
     assert (lineage.curvature, lineage.learn_curvature, lineage.scale_with_curvature) == (2.0, True, True)
+    # It is the loss that makes them, not the recipe's name.
+    assert RunConfig.create("tiny", recipe="lineage", entailment="cones", **parameters).learn_curvature is False
+    assert RunConfig.create("tiny", recipe="nested", entailment="none", **parameters).learn_curvature is True
 
 
-def test_cone_angles_as_numbers():
-    assert RunConfig.create("tiny", recipe="nested", cone_angles="80  60.5 40 2e1").cone_degrees == (80, 60.5, 40, 20)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_nested_cones_keep_a_dimension_for_the_root(preset):
+    width = PRESETS[preset]["embed_dim"]
+    nested, plain, flat = (
+        RunConfig.create(preset, recipe="nested", **other) for other in ({}, {"entailment": "none"}, SPACES["euclidean"])
+    )
+    assert (nested.nested, nested.projected, nested.embed_dim) == (True, width - 1, width)
+    assert all((config.nested, config.projected) == (False, width) for config in (plain, flat))
 
 
 @pytest.mark.parametrize(
-    "angles",
+    ("parameters", "values", "widest"),
     [
-        *("87 67 50", "87 67 50 32 10", "32 50 67 87", "88 67 50 32", "87 67 66.6 32", "87 67 50 0.4"),
-        *("a b c d", "nan 67 50 32", "", 87, (87, 67, 50, 32)),
+        ({"aperture": 1.0}, "specimen_radius 4 and aperture 1", 26.5),
+        ({"specimen_radius": 0.1, "aperture": 0.1}, "specimen_radius 0.1 and aperture 0.1", 0.0),
+        ({"specimen_radius": 0.55, "aperture": 0.25}, "specimen_radius 0.55 and aperture 0.25", 26.7),
     ],
     ids=str,
 )
-def test_impossible_cones_are_named(angles):
-    """Too few, too many, rising, wider than what the specimens see, or nearer to each other than the slack."""
+def test_cones_that_the_radius_leaves_no_room_for_are_named(parameters, values, widest):
     with pytest.raises(ValueError) as error:
-        RunConfig.create("tiny", recipe="nested", cone_angles=angles)
-    want = "four numbers that fall by more than 0.5, below 87.7 (what aperture 0.02 and specimen_radius 4 leave) and above 0.5"
-    assert str(error.value) == f"cone_angles must be {want}, not {angles!r}."
-    # Without a tree they are not used.
-    assert RunConfig.create("tiny", recipe="lineage", cone_angles=angles).text_encoder == "lineage"
-
-
-@pytest.mark.parametrize("parameters", [{"aperture": 0.5}, {"specimen_radius": 0.1}, {"specimen_radius": 0.1, "aperture": 1.0}], ids=str)
-def test_cones_that_the_radius_leaves_no_room_for_are_named(parameters):
-    with pytest.raises(ValueError, match="cone_angles must be four numbers that fall by more than 0.5"):
         RunConfig.create("tiny", recipe="nested", **parameters)
+    assert str(error.value) == (
+        f"{values} leave cones a half-angle of at most {widest:.1f} degrees: raise the one or lower the other until it is 30 at least."
+    )
+    # Without such cones neither is used so.
+    assert RunConfig.create("tiny", recipe="nested", entailment="none", **parameters).text_encoder == "lineage"
 
 
-@pytest.mark.parametrize("encoder", ["lineage", "tree"])
-def test_a_table_of_taxa_has_no_full_text_and_no_pairs_of_texts(encoder):
-    recipe = {"lineage": "lineage", "tree": "nested"}[encoder]
+def test_cones_just_wide_enough_are_accepted():
+    """At a radius from which all that is at infinity is seen, the widest cone of K has the cosine tanh(asinh(2K))."""
+    K = math.sinh(math.atanh(math.cos(math.radians(LEAST_WIDEST)))) / 2
+    assert RunConfig.create("tiny", recipe="nested", specimen_radius=12.0, aperture=0.999 * K).nested
+    with pytest.raises(ValueError, match="leave cones a half-angle of at most 30.0 degrees"):
+        RunConfig.create("tiny", recipe="nested", specimen_radius=12.0, aperture=1.001 * K)
+
+
+@pytest.mark.parametrize("encoder", ["transformer", "prajjwal1/bert-small"])
+def test_cones_are_of_taxa_that_have_vectors_of_their_own(encoder):
     with pytest.raises(ValueError) as error:
-        RunConfig.create("tiny", recipe=recipe, full_text=True)
-    assert str(error.value) == f"full_text must be False with text_encoder '{encoder}', which has no vector for a full text."
-    # Where nothing is contrasted the full text is in no loss.
-    assert RunConfig.create("tiny", recipe=recipe, full_text=True, contrastive_weight=0).text_encoder == encoder
-    for entailment in ("pair", "stacked"):
+        RunConfig.create("tiny", recipe="nested", text_encoder=encoder)
+    assert str(error.value) == f"text_encoder must be 'lineage' with entailment 'cones', not '{encoder}'."
+
+
+def test_a_table_of_taxa_has_no_full_text_and_no_pairs_of_texts():
+    for recipe in ("lineage", "nested"):
         with pytest.raises(ValueError) as error:
-            RunConfig.create("tiny", recipe=recipe, entailment=entailment)
-        assert str(error.value) == f"entailment must be 'none' or 'cones' with text_encoder '{encoder}', not '{entailment}'."
-    for entailment in ("none", "cones"):
-        assert RunConfig.create("tiny", recipe=recipe, entailment=entailment).entailment == entailment
+            RunConfig.create("tiny", recipe=recipe, full_text=True)
+        assert str(error.value) == "full_text must be False with text_encoder 'lineage', which has no vector for a full text."
+        # Where nothing is contrasted the full text is in no loss.
+        assert RunConfig.create("tiny", recipe=recipe, full_text=True, contrastive_weight=0).text_encoder == "lineage"
+        for entailment in ("pair", "stacked"):
+            with pytest.raises(ValueError) as error:
+                RunConfig.create("tiny", recipe=recipe, entailment=entailment)
+            assert str(error.value) == f"entailment must be 'none' or 'cones' with text_encoder 'lineage', not '{entailment}'."
+        for entailment in ("none", "cones"):
+            assert RunConfig.create("tiny", recipe=recipe, entailment=entailment).entailment == entailment
 
 
 def test_the_euclidean_space_has_no_cones():

@@ -10,14 +10,16 @@ from torch.nn import functional as F
 
 from hypertax import lorentz as L
 from hypertax.losses import Cones, cone_loss, taxon_contrastive_loss
-from hypertax.spaces import EuclideanSpace, LorentzSpace
+from hypertax.spaces import CapSpace, EuclideanSpace, LorentzSpace
 
 DIM = 5
 C = 1.3
+SCALE = 3.0
 RANK = torch.tensor([0, 0, 1, 1, 2, 2, 2, 1, 3, 3, 3, 3, 2, 3])
 """Of each taxon, not sorted; the last three, two species and a genus, have no specimen in the batch."""
-SCALES = torch.tensor([3.0, 5.0, 8.0, 2.0], dtype=torch.float64)
 LORENTZ = LorentzSpace(("image", "dna"), DIM, C).double()
+CAP = CapSpace(DIM, C, 2.0).double()
+CAP.share.fill_(0.4)
 HAS = {"image": torch.tensor([1, 1, 0, 1, 1, 1, 1, 1]).bool(), "dna": torch.tensor([1, 0, 1, 1, 1, 1, 1, 1]).bool()}
 
 
@@ -28,11 +30,14 @@ def points(n, seed, spread=1.0):
 
 def batch(space=LORENTZ):
     """Taxa near the origin, and specimens of two modalities farther out, some of which lack one."""
-    specimens = {m: (space.lift(points(8, seed)).detach(), HAS[m]) for seed, m in enumerate(HAS, start=1)}
-    return space.lift(points(len(RANK), 0, 0.4)).detach(), specimens
+
+    def placed(v, modality):
+        return space.lift(space.tangent(v[:, 1:], modality) if space is CAP else v).detach()
+
+    return placed(points(len(RANK), 0, 0.4), "text"), {m: (placed(points(8, seed), m), HAS[m]) for seed, m in enumerate(HAS, start=1)}
 
 
-def literal_contrastive(specimens, taxa, rank, lineage, scales):
+def literal_contrastive(specimens, taxa, rank, lineage, scale):
     """Per modality and rank: half the mean over specimens of -log p(own taxon), half the mean over taxa of the mean of -log p(specimen)."""
     terms = []
     for of, has in specimens.values():
@@ -41,7 +46,7 @@ def literal_contrastive(specimens, taxa, rank, lineage, scales):
             if not rows:
                 continue
             every = [t for t in range(len(rank)) if rank[t] == r]
-            logit = {(i, t): float(scales[r]) * float(F.cosine_similarity(of[i], taxa[t], dim=0)) for i in rows for t in every}
+            logit = {(i, t): scale * float(F.cosine_similarity(of[i], taxa[t], dim=0)) for i in rows for t in every}
             own = {i: int(lineage[i, r]) for i in rows}
             to_taxa = [math.log(sum(math.exp(logit[i, t]) for t in every)) - logit[i, own[i]] for i in rows]
             to_specimens = []
@@ -52,18 +57,22 @@ def literal_contrastive(specimens, taxa, rank, lineage, scales):
     return float(np.mean(terms))
 
 
-def contrastive(specimens, taxa, rank=RANK, lineage=LINEAGE, scales=SCALES, space=LORENTZ):
-    return taxon_contrastive_loss(space, specimens, taxa, rank, lineage, scales)
+def contrastive(specimens, taxa, rank=RANK, lineage=LINEAGE, scale=SCALE, space=LORENTZ):
+    return taxon_contrastive_loss(space, specimens, taxa, rank, lineage, scale)
 
 
 # Contrastive
 
 
-@pytest.mark.parametrize("space", [EuclideanSpace(("image", "dna"), DIM), LORENTZ], ids=["euclidean", "lorentz"])
-def test_taxon_contrastive_loss_is_the_loop_over_specimens_and_taxa(space):
+@pytest.mark.parametrize("scale", [SCALE, 20.0])
+@pytest.mark.parametrize("space", [EuclideanSpace(("image", "dna"), DIM), LORENTZ, CAP], ids=["euclidean", "lorentz", "cap"])
+def test_taxon_contrastive_loss_is_the_loop_over_specimens_and_taxa(space, scale):
     taxa, specimens = batch(space)
-    found = float(contrastive(specimens, taxa, space=space))
-    assert found == pytest.approx(literal_contrastive(specimens, taxa, RANK, LINEAGE, SCALES), rel=1e-9) and found > 0.1
+    found = float(contrastive(specimens, taxa, scale=scale, space=space))
+    # In a cap the first axis is the root's, around which angles are taken.
+    around = slice(1, None) if space is CAP else slice(None)
+    of_angles = {m: (of[:, around], has) for m, (of, has) in specimens.items()}
+    assert found == pytest.approx(literal_contrastive(of_angles, taxa[:, around], RANK, LINEAGE, scale), rel=1e-9) and found > 0.1
 
 
 def test_what_is_masked_leaves_the_mean():
@@ -92,7 +101,7 @@ def test_without_labels_or_specimens_the_loss_is_zero(has):
     nobody = {m: (of, present) for m, (of, _) in specimens.items()}
     assert float(contrastive(nobody, taxa, lineage=lineage)) == 0
     c = torch.tensor(C, dtype=torch.float64)
-    assert set(map(float, cone_loss(nobody, taxa, RANK, lineage, c, Cones()).values())) == {0.0}
+    assert set(map(float, cone_loss(nobody, taxa, lineage, c, Cones()).values())) == {0.0}
 
 
 def test_a_taxon_counts_once_however_many_specimens_it_has():
@@ -103,8 +112,8 @@ def test_a_taxon_counts_once_however_many_specimens_it_has():
         row = torch.tensor([0] * copies + [1])
         lineage = torch.stack([row, *[torch.full_like(row, -1)] * 3], dim=1)
         specimens = {"dna": (of[row], torch.ones(len(row), dtype=torch.bool))}
-        cosine = 3.0 * LORENTZ.cosine(of[row], taxa)
-        loss = taxon_contrastive_loss(LORENTZ, specimens, taxa, torch.tensor([0, 0]), lineage, SCALES)
+        cosine = SCALE * LORENTZ.cosine(of[row], taxa)
+        loss = taxon_contrastive_loss(LORENTZ, specimens, taxa, torch.tensor([0, 0]), lineage, SCALE)
         return 2 * loss - F.cross_entropy(cosine, row), cosine.log_softmax(dim=0)
 
     for copies in (1, 20):
@@ -141,13 +150,17 @@ def test_gradients_of_both_losses():
 
     def both(taxa, image, dna, c):
         specimens = {"image": (image, HAS["image"]), "dna": (dna, HAS["dna"])}
-        parts = cone_loss(specimens, taxa, RANK, LINEAGE, c, Cones(aperture=0.6))
-        return contrastive(specimens, taxa) + parts["inside"] + 2 * parts["outside"] + 3 * parts["axis"]
+        parts = cone_loss(specimens, taxa, LINEAGE, c, Cones(aperture=0.6))
+        return contrastive(specimens, taxa) + parts["inside"] + 3 * parts["axis"]
 
     assert torch.autograd.gradcheck(both, (*leaves, c))
 
 
 # Cones
+
+
+def exact(c=C):
+    return torch.tensor(c, dtype=torch.float64)
 
 
 def phi(taxon, specimen):
@@ -158,55 +171,128 @@ def omega(taxon, K):
     return math.asin(min(1.0, 2 * K / (math.sqrt(C) * float(taxon.norm()))))
 
 
-def literal_cones(specimens, taxa, rank, lineage, cones):
-    parts = {"inside": [], "outside": [], "axis": []}
+def literal_cones(specimens, taxa, lineage, K):
+    """Per modality: the mean over specimens of how far they are out of their deepest known taxon's cone, and off its axis."""
+    parts = {"inside": [], "axis": []}
     for of, has in specimens.values():
-        for r in range(4):
-            pairs = [(of[i], int(lineage[i, r])) for i in range(len(lineage)) if has[i] and lineage[i, r] >= 0]
-            if not pairs:
-                continue
-            every = [u for u in range(len(rank)) if rank[u] == r]
-            parts["axis"].append(np.mean([phi(taxa[t], x) for x, t in pairs]))
-            parts["inside"].append(np.mean([max(0.0, phi(taxa[t], x) - omega(taxa[t], cones.aperture)) for x, t in pairs]))
-            others = [
-                sum(max(0.0, omega(taxa[u], cones.aperture) - phi(taxa[u], x) + cones.margin) for u in every if u != t) for x, t in pairs
-            ]
-            parts["outside"].append(np.mean(others))
-    return {name: float(np.mean(terms)) for name, terms in parts.items()}
+        pairs = []
+        for i, row in enumerate(lineage.tolist()):
+            known = [taxon for taxon in row if taxon >= 0]
+            if has[i] and known:
+                pairs.append((of[i], taxa[known[-1]]))
+        if pairs:
+            parts["axis"].append(np.mean([phi(taxon, x) for x, taxon in pairs]))
+            parts["inside"].append(np.mean([max(0.0, phi(taxon, x) - omega(taxon, K)) for x, taxon in pairs]))
+    return {name: float(np.mean(terms)) if terms else 0.0 for name, terms in parts.items()}
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.2])
-def test_cone_loss_is_the_loop_over_specimens_and_taxa(margin):
+def values(parts):
+    return {name: float(value) for name, value in parts.items()}
+
+
+@pytest.mark.parametrize("space", [LORENTZ, CAP], ids=["lorentz", "cap"])
+@pytest.mark.parametrize("K", [0.05, 0.6])
+def test_cone_loss_is_the_loop_over_specimens_and_their_deepest_taxa(K, space):
+    taxa, specimens = batch(space)
+    found = cone_loss(specimens, taxa, LINEAGE, exact(), Cones(aperture=K))
+    want = literal_cones(specimens, taxa, LINEAGE, K)
+    assert values(found) == pytest.approx(want, rel=1e-8)
+    assert list(found) == ["inside", "axis"] and 0.01 < want["inside"] < want["axis"]
+
+
+def at_exterior_angles(apex_radius, angles, c, distance=1.5):
+    """A taxon on the first axis, and points on geodesics that leave it at these angles (degrees) from straight outwards; both (N, 2)."""
+    r, angle = math.sqrt(c) * apex_radius, torch.deg2rad(torch.tensor(angles, dtype=torch.float64))
+    along = math.cosh(distance) * math.sinh(r) + math.sinh(distance) * math.cosh(r) * torch.cos(angle)
+    found = torch.stack([along, math.sinh(distance) * torch.sin(angle)], dim=1) / math.sqrt(c)
+    return torch.tensor([[math.sinh(r) / math.sqrt(c), 0.0]], dtype=torch.float64), found
+
+
+@pytest.mark.parametrize("c", [0.5, 1.0, 4.0])
+def test_cone_loss_by_hand(c):
+    """Half-apertures of 30 degrees; angles of 0, 20, 50 and 170 degrees, with one specimen that nobody knows and one without a barcode."""
+    taxon, x = at_exterior_angles(0.8, [0, 20, 50, 170], c)
+    K = math.sqrt(c) * float(taxon.norm()) * math.sin(math.radians(30)) / 2
+    # The first two stop at the order, the third at the family; the fourth has no label.
+    taxa = torch.cat([taxon, taxon])
+    lineage = torch.tensor([[0, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, -1], [-1, -1, -1, -1]])
+    everyone = torch.ones(4, dtype=torch.bool)
+    found = cone_loss({"dna": (x, everyone)}, taxa, lineage, exact(c), Cones(aperture=K))
+    assert np.rad2deg(list(values(found).values())) == pytest.approx([20 / 3, 70 / 3], abs=1e-5)
+    labelled = torch.tensor([[0, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, -1], [0, 1, -1, -1]])
+    parts = cone_loss({"dna": (x, everyone)}, taxa, labelled, exact(c), Cones(aperture=K))
+    assert np.rad2deg(list(values(parts).values())) == pytest.approx([(20 + 140) / 4, 240 / 4], abs=1e-5)
+    # Each modality counts alike, however many specimens have it.
+    has = torch.tensor([True, False, True, False])
+    parts = cone_loss({"image": (x, everyone), "dna": (x, has)}, taxa, lineage, exact(c), Cones(aperture=K))
+    assert np.rad2deg(list(values(parts).values())) == pytest.approx([(20 / 3 + 10) / 2, (70 / 3 + 25) / 2], abs=1e-5)
+    parts = cone_loss({"image": (x, ~everyone), "dna": (x, has)}, taxa, lineage, exact(c), Cones(aperture=K))
+    assert np.rad2deg(list(values(parts).values())) == pytest.approx([10, 25], abs=1e-5), "a modality that nobody has is no term of 0"
+
+
+def test_the_ancestors_of_the_deepest_known_taxon_do_not_count():
     taxa, specimens = batch()
-    cones = Cones(aperture=0.6, margin=margin)
-    found = cone_loss(specimens, taxa, RANK, LINEAGE, torch.tensor(C, dtype=torch.float64), cones)
-    want = literal_cones(specimens, taxa, RANK, LINEAGE, cones)
-    assert {name: float(value) for name, value in found.items()} == pytest.approx(want, rel=1e-8)
-    assert min(want.values()) > 0.01
+    deepest = {next(t for t in reversed(row) if t >= 0) for row in LINEAGE.tolist() if max(row) >= 0}
+    above = torch.tensor([t not in deepest for t in range(len(taxa))])
+    assert 0 < above.sum() < len(taxa)
+    taxa.requires_grad_()
+    found = cone_loss(specimens, taxa, LINEAGE, exact(), Cones(aperture=0.1))
+    (found["inside"] + found["axis"]).backward()
+    assert (taxa.grad[above] == 0).all() and (taxa.grad[~above].norm(dim=1) > 0).all()
+    moved = torch.where(above[:, None], points(len(taxa), 9), taxa.detach())
+    again = cone_loss(specimens, moved, LINEAGE, exact(), Cones(aperture=0.1))
+    assert values(again) == {name: float(value.detach()) for name, value in found.items()}
 
 
-def test_without_negatives_nothing_is_pushed_out():
+def test_what_is_masked_leaves_the_cones():
     taxa, specimens = batch()
-    c = torch.tensor(C, dtype=torch.float64)
-    both, alone = (cone_loss(specimens, taxa, RANK, LINEAGE, c, Cones(aperture=0.6, negatives=negatives)) for negatives in (True, False))
-    assert float(both["outside"]) > 0 == float(alone["outside"])
-    assert float(both["inside"]) == float(alone["inside"]) and float(both["axis"]) == float(alone["axis"])
+    whole = values(cone_loss(specimens, taxa, LINEAGE, exact(), Cones(aperture=0.1)))
+    known = (LINEAGE >= 0).any(dim=1)
+    assert not known.all()
+    moved = {m: (torch.where((has & known)[:, None], of, points(8, 9)), has) for m, (of, has) in specimens.items()}
+    assert values(cone_loss(moved, taxa, LINEAGE, exact(), Cones(aperture=0.1))) == whole
+    without = {m: (of[known], has[known]) for m, (of, has) in specimens.items()}
+    assert values(cone_loss(without, taxa, LINEAGE[known], exact(), Cones(aperture=0.1))) == pytest.approx(whole, rel=1e-12)
 
 
 def test_where_all_are_inside_only_the_axis_pulls():
-    """Specimens within their taxa's cones, out of all others and off the axes: no loss and no gradient but that towards the axis."""
-    c, cones = torch.tensor(1.0, dtype=torch.float64), Cones(aperture=0.1, margin=0.0)
+    """Specimens within their taxa's cones and off the axes: no loss and no gradient but that towards the axis."""
     taxa = (0.5 * torch.eye(4, dtype=torch.float64)).requires_grad_()
     of = (30 * torch.eye(4, dtype=torch.float64) + torch.ones(4, dtype=torch.float64)).requires_grad_()
-    rank = torch.zeros(4, dtype=torch.int64)
     lineage = torch.stack([torch.arange(4), *[torch.full((4,), -1)] * 3], dim=1)
-    parts = cone_loss({"dna": (of, torch.ones(4, dtype=torch.bool))}, taxa, rank, lineage, c, cones)
-    assert float(parts["inside"].detach()) == float(parts["outside"].detach()) == 0 < float(parts["axis"].detach())
-    for name in ("inside", "outside"):
-        for gradient in torch.autograd.grad(parts[name], (taxa, of), retain_graph=True):
-            assert (gradient == 0).all()
+    parts = cone_loss({"dna": (of, torch.ones(4, dtype=torch.bool))}, taxa, lineage, exact(1.0), Cones(aperture=0.1))
+    assert float(parts["inside"].detach()) == 0 < float(parts["axis"].detach())
+    for gradient in torch.autograd.grad(parts["inside"], (taxa, of), retain_graph=True):
+        assert (gradient == 0).all()
     of_taxa, of_specimens = torch.autograd.grad(parts["axis"], (taxa, of))
     assert (of_taxa.norm(dim=1) > 0).all()
     nearer = of.detach() - 1e-3 * of_specimens / of_specimens.norm()
     cosine = [torch.diagonal(F.normalize(x, dim=1)) for x in (of.detach(), nearer)]
     assert (cosine[1] > cosine[0]).all(), "downhill is towards the axis"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["fp32", "fp64"])
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(share, dtype):
+    """By the shortest way and with finite gradients, whether a specimen's vector is nearly opposite its taxon's or nearly along it."""
+    space = CapSpace(DIM, C, 4.0).to(dtype)
+    space.share.fill_(share)
+    axis = F.normalize(points(1, 0)[:, 1:], dim=1).to(dtype)
+    u = F.normalize(points(12, 1)[:, 1:], dim=1).to(dtype)
+    u = torch.cat([u, -axis + 1e-3 * u[:1], axis + 1e-3 * u[:1]])
+    taxa = space.lift(space.tangent(0.3 * axis, "text")).detach()
+    lineage = torch.tensor([[0, -1, -1, -1]]).expand(len(u), -1)
+    everyone = torch.ones(len(u), dtype=torch.bool)
+    points_of = space.lift(space.tangent(u, "dna")).detach()
+    beyond = L.exterior_angle(taxa.expand(len(u), -1), points_of, C) > L.half_aperture(taxa, C, 0.02)
+    assert 8 < beyond.sum() < len(u)
+    shortest = F.normalize(axis - (u @ axis.T) / u.square().sum(dim=1, keepdim=True) * u, dim=1)
+    for name, pulled in {"inside": beyond, "axis": everyone}.items():
+        v = u.clone().requires_grad_()
+        parts = cone_loss({"dna": (space.lift(space.tangent(v, "dna")), everyone)}, taxa, lineage, space.curvature, Cones(aperture=0.02))
+        (gradient,) = torch.autograd.grad(parts[name], v)
+        assert gradient.isfinite().all() and torch.equal(gradient.norm(dim=1) > 0, pulled)
+        assert ((F.normalize(-gradient, dim=1) * shortest).sum(dim=1)[pulled] > 0.99).all()
+    along = {"dna": (space.lift(space.tangent(axis, "dna")), everyone[:1])}
+    on_axis = values(cone_loss(along, taxa, lineage[:1], space.curvature.detach(), Cones(aperture=0.02)))
+    assert on_axis["inside"] == 0 and on_axis["axis"] < (1e-5 if dtype == torch.float32 else 1e-9)

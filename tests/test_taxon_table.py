@@ -1,20 +1,14 @@
-"""Taxa as rows of a table, and their vectors: against lineages and sums written out by hand, and cones that nest untrained."""
+"""Taxa as rows of a table, and their vectors: against lineages and sums written out by hand."""
 
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from torch.nn import functional as F
+from small_lineages import forest, names_and_tokens
 
-from hypertax.cone_tree import radius_of_cone, turns_and_angles
 from hypertax.config import RunConfig
-from hypertax.data.batches import Names
-from hypertax.data.table import COLUMNS as SPECIMEN_COLUMNS
-from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.encoders import text_encoder
-from hypertax.nesting import nesting
 from hypertax.taxon_table import MISSING, UNKNOWN, TaxonTable, TaxonTokens
 from hypertax.taxonomy import RANKS
 
@@ -33,15 +27,9 @@ TRAINED = [
 OTHERS = [("Aa", "Fa", "Ga", "Ga u"), ("Aa", "Fx", None, None), ("Ab", None, None, "Ab t")]
 
 
-def specimens(lineages):
-    rows = [[f"id{i}", None, "ACGT", *lineage, "train_seen"] for i, lineage in enumerate(lineages)]
-    return pd.DataFrame(rows, columns=SPECIMEN_COLUMNS)
-
-
 def tables(lineages=tuple(TRAINED), others=tuple(OTHERS)):
     """Names of all, tokens of the first ones."""
-    names = Names(specimens([*lineages, *others]))
-    return names, TaxonTokens.train(names, np.arange(len(lineages) + len(others)) < len(lineages))
+    return names_and_tokens(lineages, others)
 
 
 def own_taxon(lineage):
@@ -78,6 +66,20 @@ def test_rows_of_a_lineage():
     untrained = [("species", "Ga u"), ("family", "Fx"), ("order", "Ab"), ("species", "Ab t")]
     assert all(taxa[taxon][RANKS.index(taxon[0])] == UNKNOWN for taxon in untrained)
     assert sorted(row.values()) == list(range(1, tokens.size + 1)) and MISSING == 0 and UNKNOWN < 0
+
+
+def test_a_row_of_its_own_for_every_taxon():
+    """What `taxa` gives of the names at hand, `rows` gives of the table's taxa in their order, a row of `MISSING` before them."""
+    names, tokens = tables()
+    by_name = dict(zip(zip(names.taxa["rank"], names.taxa["name"], strict=True), tokens.taxa(names).tolist(), strict=True))
+    rows, parents, ranks = tokens.rows(), tokens.parents(), tokens.ranks()
+    assert rows.shape == (tokens.size + 1, 4) and rows.dtype == np.int64 and rows[0].tolist() == [MISSING] * 4
+    for taxon, i in row_of(tokens).items():
+        assert rows[i].tolist() == by_name[taxon] and rows[i][ranks[i]] == i
+        above = rows[i][rows[i] > MISSING][:-1]
+        assert parents[i] == (above[-1] if len(above) else -1)
+        assert len(above) == 0 or rows[i][: ranks[i]].tolist() == rows[parents[i]][: ranks[i]].tolist(), "its parent's, and its own"
+    assert {(rows[i] > MISSING).sum() for i in range(1, tokens.size + 1)} == {1, 2, 3, 4}
 
 
 def test_a_parent_is_the_next_known_rank_above():
@@ -120,13 +122,14 @@ def test_a_file_gives_back_the_tokens(tmp_path):
     again = TaxonTokens.load(tmp_path / "tokenizer.json")
     assert again.lineages == tokens.lineages and again.size == tokens.size
     assert np.array_equal(again.taxa(names), tokens.taxa(names))
-    assert np.array_equal(again.parents(), tokens.parents()) and np.array_equal(again.ranks(), tokens.ranks())
+    for of in ("parents", "ranks", "rows"):
+        assert np.array_equal(getattr(again, of)(), getattr(tokens, of)())
 
 
 def test_without_training_labels_nothing_is_known():
     names, tokens = tables(((None, None, None, None),))
     assert tokens.size == 0 and tokens.parents().tolist() == [-1] and tokens.ranks().tolist() == [0]
-    assert set(tokens.taxa(names).ravel().tolist()) == {MISSING, UNKNOWN}
+    assert set(tokens.taxa(names).ravel().tolist()) == {MISSING, UNKNOWN} and tokens.rows().tolist() == [[MISSING] * 4]
 
 
 # Vectors
@@ -140,7 +143,8 @@ def known_rows(names, tokens):
 def test_lineage_vectors_are_sums_over_the_root_of_their_number():
     names, tokens = tables()
     torch.manual_seed(0)
-    table = TaxonTable(tokens.size, 5).double()
+    table = TaxonTable(tokens, 5).double()
+    assert table.radii is None
     rows = torch.from_numpy(tokens.taxa(names))
     weight = table.vectors.weight.detach().numpy()
     for row, found in zip(rows.tolist(), table(rows).detach().numpy(), strict=True):
@@ -148,133 +152,65 @@ def test_lineage_vectors_are_sums_over_the_root_of_their_number():
         assert found == pytest.approx(sum(own) / math.sqrt(len(own)) if own else np.zeros(5), rel=1e-6)
 
 
-def turned(weight, row, turns, radii):
-    """One lineage, rank by rank: the parent's direction, turned within the plane of it and the taxon's own vector, to that one's side."""
-    direction = None
+def summed(weight, row):
+    """The unit vector along the sum of a lineage's vectors, rank by rank."""
+    total = np.zeros(weight.shape[1])
     for i in row:
-        if i <= 0:
-            continue
-        own = weight[i] / np.linalg.norm(weight[i])
-        if direction is None:
-            direction = own
-        else:
-            side = own - own @ direction * direction
-            direction = math.cos(turns[i]) * direction + math.sin(turns[i]) * side / np.linalg.norm(side)
-    return radii[[i for i in row if i > 0][-1]] * direction
+        if i > 0:
+            total = total + weight[i]
+    return total / np.linalg.norm(total)
 
 
-def test_tree_vectors_are_turned_rank_by_rank():
+def test_vectors_with_cones_have_the_direction_of_the_sum_and_the_radius_of_their_own_row():
     names, tokens = tables()
-    rng = np.random.default_rng(0)
-    turns, radii = rng.uniform(0.1, 1.2, tokens.size + 1), rng.uniform(0.5, 3, tokens.size + 1)
-    table = TaxonTable(tokens.size, 6, turns, radii).double()
-    torch.nn.init.normal_(table.vectors.weight)
+    torch.manual_seed(0)
+    table = TaxonTable(tokens, 6, cones=True).double()
+    assert table.radii.shape == (tokens.size + 1,)
+    table.radii.copy_(torch.rand(tokens.size + 1) * 3 + 0.5)
     rows = known_rows(names, tokens)
-    weight = table.vectors.weight.detach().numpy()
-    want = np.stack([turned(weight, row, turns, radii) for row in rows.tolist()])
-    assert table(rows).detach().numpy() == pytest.approx(want, rel=1e-5, abs=1e-6)
+    weight, radii = table.vectors.weight.detach().numpy(), table.radii.numpy()
+    want = np.stack([radii[[i for i in row if i > 0][-1]] * summed(weight, row) for row in rows.tolist()])
+    assert len(want) == tokens.size and table(rows).detach().numpy() == pytest.approx(want, rel=1e-6)
+    # What has no vector, of its own or at all, is the origin.
+    assert (table(torch.tensor([[MISSING] * 4, [MISSING, MISSING, UNKNOWN, MISSING]])) == 0).all()
 
 
-def forest(seed, species=40):
-    """Lineages in which a third of the families and genera are missing."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for s in range(species):
-        g = rng.integers(0, 20)
-        genus, family, order = f"G{g}", f"F{g // 3}", f"O{g // 6}"
-        kept = [order, family if g % 3 else None, genus if s % 3 else None, f"S{g}-{s}" if s % 7 else None]
-        found.append(tuple(kept))
-    return found
-
-
-def tree_config(**parameters):
-    return RunConfig.create("tiny", recipe="nested", **{"embed_dim": 24, **parameters})
-
-
-def tree_embeddings(table, names, tokens, config):
-    """Of the known taxa of a table of vectors, as `embed` gives them."""
-    rows = tokens.taxa(names)
-    known = (rows != UNKNOWN).all(axis=1)
-    with torch.no_grad():
-        tangent = table(torch.from_numpy(rows[known])).float().numpy()
-    taxa = names.taxa[known].rename(columns={"name": "id"}).assign(modality="text", split=None)[list(COLUMNS)]
-    return Embeddings(taxa.reset_index(drop=True), tangent, "lorentz", config.curvature)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_child_lies_at_the_given_angle_and_radius(seed):
-    config = tree_config(curvature=2.5)
-    names, tokens = tables(tuple(forest(seed)), ())
-    torch.manual_seed(seed)
-    table = text_encoder(config, tokens, False).double()
-    rows = torch.from_numpy(tokens.taxa(names))
-    vectors = table(rows).detach()
-    place = {int(row[row > 0][-1]): i for i, row in enumerate(rows)}
-    assert sorted(place) == list(range(1, tokens.size + 1))
-    turns, angles = turns_and_angles(tokens.ranks(), tokens.parents(), config.cone_degrees)
-    radii = radius_of_cone(np.deg2rad(angles), config.specimen_radius, config.aperture) / math.sqrt(2.5)
-    edges = 0
-    for child, above in enumerate(tokens.parents()):
-        if child:
-            assert float(vectors[place[child]].norm()) == pytest.approx(radii[child], rel=1e-6)
-        if above >= 0:
-            cosine = F.cosine_similarity(vectors[place[child]], vectors[place[above]], dim=0)
-            assert math.degrees(math.acos(float(cosine))) == pytest.approx(turns[child], abs=1e-4) and turns[child] > 0
-            edges += 1
-    assert edges > 30
-
-
-@pytest.mark.parametrize(
-    "parameters", [{}, {"curvature": 0.3}, {"aperture": 0.1, "cone_angles": "78 60 40 1"}, {"specimen_radius": 9.0}], ids=str
-)
-@pytest.mark.parametrize("seed", range(3))
-def test_cones_nest_before_anything_is_learned(seed, parameters):
-    config = tree_config(**parameters)
-    names, tokens = tables(tuple(forest(seed)), ())
-    torch.manual_seed(seed)
-    table = text_encoder(config, tokens, False)
-    torch.nn.init.normal_(table.vectors.weight, std=(0.05, 1.0, 30.0)[seed])
-    found = nesting(tree_embeddings(table, names, tokens, config), aperture=config.aperture).set_index("rank")
-    assert list(found.index) == ["family", "genus", "species"] and (found["edges"] > 3).all()
-    assert (found["unsaturated"] == found["edges"]).all(), "no cone is a half-space"
-    assert (found["nested"] == 1).all() and (found["sampled_whole"] == 1).all()
-
-
-@pytest.mark.parametrize(
-    "lineage",
-    [("O1", None, "G1", "S2"), ("O1", "F2", "G1", "S2")],
-    ids=["skips what its genus has", "has another family than its genus"],
-)
-def test_cones_nest_where_specimens_disagree_about_the_ranks_above(lineage):
-    config = tree_config()
-    names, tokens = tables((("O1", "F1", "G1", "S1"), lineage, ("O1", "F2", "G2", "S3")), ())
+@pytest.mark.parametrize("cones", [False, True])
+def test_directions_are_those_of_the_vectors_by_row(cones):
+    _, tokens = tables(tuple(forest(0)), ())
     torch.manual_seed(0)
-    found = nesting(tree_embeddings(text_encoder(config, tokens, False), names, tokens, config), aperture=config.aperture)
-    assert (found["nested"] == 1).all() and (found["sampled_whole"] == 1).all()
+    table = TaxonTable(tokens, 7, cones=cones).double()
+    found, weight = table.directions().detach().numpy(), table.vectors.weight.detach().numpy()
+    want = [summed(weight, row) for row in tokens.rows()[1:].tolist()]
+    assert found[1:] == pytest.approx(np.stack(want), rel=1e-9) and (found[0] == 0).all()
+    vectors = table(torch.from_numpy(tokens.rows())).detach().numpy()[1:]
+    assert vectors / np.linalg.norm(vectors, axis=1, keepdims=True) == pytest.approx(found[1:], rel=1e-9)
 
 
-def test_a_turn_beyond_the_slack_leaves_the_parents_cone():
-    """A parent is no wider than it must be: the widest child, turned by more than the slack, is out; nothing but the angles nests cones."""
-    config = tree_config()
-    names, tokens = tables(tuple(forest(0)), ())
-    table = text_encoder(config, tokens, False)
-    turns, _ = turns_and_angles(tokens.ranks(), tokens.parents(), config.cone_degrees)
-    for beyond, all_nested in ((0.45, True), (0.55, False)):
-        table.turns = torch.from_numpy(np.deg2rad(turns + beyond)).float()
-        found = nesting(tree_embeddings(table, names, tokens, config), aperture=config.aperture)
-        assert ((found["nested"] == 1) & (found["sampled_whole"] == 1)).all() == all_nested
-        assert all_nested or (found["nested"] < 1).all()
+def encoder_of(entailment, tokens):
+    config = RunConfig.create("tiny", recipe="nested", entailment=entailment, embed_dim=24)
+    return text_encoder(config, tokens, False)
 
 
-@pytest.mark.parametrize("encoder", ["lineage", "tree"])
-def test_gradients_are_finite_and_reach_every_trained_taxon(encoder):
+def test_the_objective_decides_whether_there_are_cones():
+    _, tokens = tables()
+    nested, plain = encoder_of("cones", tokens), encoder_of("none", tokens)
+    assert (nested.width, plain.width) == (23, 24), "one dimension of the shared space is the root's"
+    assert nested.radii is not None and plain.radii is None
+    # Radii are saved; what the tokens say is not.
+    assert nested.state_dict().keys() == {"vectors.weight", "radii"} and plain.state_dict().keys() == {"vectors.weight"}
+
+
+@pytest.mark.parametrize("entailment", ["none", "cones"])
+def test_gradients_are_finite_and_reach_every_trained_taxon(entailment):
     names, tokens = tables()
     torch.manual_seed(0)
-    table = text_encoder(tree_config(text_encoder=encoder), tokens, False)
+    table = encoder_of(entailment, tokens)
     row = row_of(tokens)
     with torch.no_grad():
-        # A child exactly in its parent's direction has no side to turn to.
+        # A child exactly in its parent's direction, and one whose vectors cancel.
         table.vectors.weight[row["family", "Fa"]] = 3 * table.vectors.weight[row["order", "Aa"]]
+        table.vectors.weight[row["species", "Bs s"]] = -table.vectors.weight[row["order", "Bb"]]
     rows = known_rows(names, tokens)
     (table(rows) * torch.randn(len(rows), table.width)).sum().backward()
     grad = table.vectors.weight.grad
@@ -282,16 +218,16 @@ def test_gradients_are_finite_and_reach_every_trained_taxon(encoder):
     assert (grad[1:].norm(dim=1) > 0).all() and grad[MISSING].norm() == 0
 
 
-def test_a_tree_vectors_length_gets_no_gradient():
-    """Radii are given: along itself a taxon's own vector has nothing to learn, and its scale changes nothing."""
+def test_the_scale_of_all_vectors_gets_no_gradient_where_there_are_cones():
+    """Radii are given: all vectors ten times as long are the same taxa."""
     names, tokens = tables()
     torch.manual_seed(0)
-    table = text_encoder(tree_config(), tokens, False).double()
+    table = encoder_of("cones", tokens).double()
     rows = known_rows(names, tokens)
     before = table(rows)
     (before * torch.randn_like(before)).sum().backward()
-    weight, grad = table.vectors.weight.detach()[1:], table.vectors.weight.grad[1:]
-    assert ((weight * grad).sum(dim=1).abs() < 1e-9 * weight.norm(dim=1) * grad.norm(dim=1)).all()
+    weight, grad = table.vectors.weight.detach(), table.vectors.weight.grad
+    assert abs(float((weight * grad).sum())) < 1e-9 * float(weight.norm() * grad.norm())
     with torch.no_grad():
-        table.vectors.weight *= torch.rand(tokens.size + 1, 1) * 10 + 0.1
+        table.vectors.weight *= 10
         torch.testing.assert_close(table(rows), before, rtol=1e-9, atol=1e-12)
