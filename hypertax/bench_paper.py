@@ -14,8 +14,10 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ from hypertax.objective import Objective
 from hypertax.spaces import LorentzSpace
 from hypertax.tables import frame_table, write_table
 from hypertax.tokens import BARCODE_LENGTH, TextTokens
+from hypertax.train import _peak_memory
 
 # BERT-base for the barcodes and bert-small for the names [B].
 BARCODE_SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 4**5 + 2}
@@ -137,13 +140,17 @@ def _hinge_over_expanded_pairs(parents, children, parent_rank, parent_taxon, lin
 
 
 def step_costs(batches: list[int], micro_batch: int, image_size: int, device: torch.device, rounds: int = 3) -> pd.DataFrame:
-    """Seconds, images/s and FLOP/s of a step of each method at each batch; on a GPU its peak memory and the share of its peak FLOP/s."""
+    """Seconds, images/s, peak memory and FLOP/s of a step of each method at each batch; on a GPU the share of its peak FLOP/s too.
+
+    On a CPU the memory is the process's, so that each measurement gets a process of its own.
+    """
+    measure = _measured if device.type == "cuda" else _measured_apart
     rows = []
     for batch in batches:
         reference = np.nan
         for method in tqdm([*METHODS, BROADCAST], desc=f"batch {batch}"):
             try:
-                row = _measured(method, batch, micro_batch, image_size, device, rounds)
+                row = measure(method, batch, micro_batch, image_size, device, rounds)
             except torch.OutOfMemoryError:
                 row = {"seconds": np.nan, "images/s": np.nan}
             reference = row["seconds"] if method == "Euclidean CL" else reference
@@ -169,13 +176,15 @@ def _measured(method: str, batch: int, micro_batch: int, image_size: int, device
         _wait(device)
         seconds.append(time.perf_counter() - started)
     took = float(np.median(seconds))
-    row = {"seconds": took, "images/s": batch / took}
-    if on_gpu:
-        # Of a CPU, PyTorch's allocator does not tell; the losses' own memory is in `loss_growth`.
-        row["peak MiB"] = torch.cuda.max_memory_allocated(device) / MiB
+    row = {"seconds": took, "images/s": batch / took, "peak MiB": float(_peak_memory(device))}
     row["TFLOP/s"] = counter.get_total_flops() / took / 1e12
     peak = next((value for name, value in PEAK_FLOPS.items() if on_gpu and name in torch.cuda.get_device_name(device)), None)
     return row | ({"share of peak": row["TFLOP/s"] * 1e12 / peak} if peak else {})
+
+
+def _measured_apart(*arguments) -> dict[str, float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_measured, *arguments).result()
 
 
 def _wait(device: torch.device) -> None:
@@ -229,7 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     image_size = given.image_size or (224 if on_gpu else 32)
-    batches = given.batches or ([512, 1024, 2000] if on_gpu else [8])
+    batches = given.batches or ([512, 1024, 2000] if on_gpu else [4, 8, 16])
     micro_batch = given.micro_batch if given.micro_batch is not None else (250 if on_gpu else 4)
     table = step_costs(batches, micro_batch, image_size, device, given.rounds)
     print(table.round(3).to_string(index=False))
@@ -237,6 +246,7 @@ def main(arguments: list[str] | None = None) -> None:
     note = f"{versions}, {machine}, encoders in {'bf16' if on_gpu else 'fp32'}, micro-batches of {micro_batch}, images of {image_size} pixels, full fine-tuning."
     note += " FLOP/s count all that is computed, with micro-batches a second forward pass of the encoders. Broadcast: the same losses written with"
     note += " geoopt's distance, and cones, over expanded pairs."
+    note += "" if on_gpu else " Peak memory: of the process, weights, gradients and optimiser state included."
     name = "paper_steps_gpu" if on_gpu else "paper_steps_cpu"
     caption = "One training step of the paper's models (random weights)" + ("" if on_gpu else ", scaled down")
     write_table(frame_table(table), name, folder, caption=caption, note=note, dataset="random")

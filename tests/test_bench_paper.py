@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hypertax.bench_paper import broadcasting, invented
+from hypertax.bench_paper import BROADCAST, METHODS, broadcasting, invented, step_costs
 from hypertax.config import RunConfig
 from hypertax.data.batches import Names
 from hypertax.data.check import check_specimens
@@ -44,3 +44,12 @@ def test_invented_specimens_are_specimens():
     table = invented(400)
     check_specimens(table, source="invented", rows=range(400))
     assert 0.3 < table["species"].isna().mean() < 0.7 and table["order"].notna().all()
+
+
+@pytest.mark.slow
+def test_a_scaled_down_step_says_its_seconds_and_the_memory_of_its_own_process():
+    table = step_costs([2], micro_batch=1, image_size=32, device=torch.device("cpu"), rounds=1)
+    assert table["method"].tolist() == [*METHODS, BROADCAST] and (table["seconds"] > 0).all()
+    # Weights, gradients and two moments of more than two hundred million parameters, in fp32; not one more model per row.
+    assert table["peak MiB"].between(16 * 200e6 / 2**20, 16 * 400e6 / 2**20).all()
+    assert table["ratio"][0] == 1
