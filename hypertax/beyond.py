@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from hypertax.comparison import each_run
 from hypertax.config import RunConfig
+from hypertax.embeddings import Embeddings
 from hypertax.placement import place_in_cones
 from hypertax.recipes import RECIPES
 from hypertax.study import StudyRun
@@ -57,18 +58,25 @@ def recipe_paragraphs(study: Sequence[StudyRun]) -> str:
     return "".join(f"- **{name}**: {recipe.about}\n" for name, recipe in RECIPES.items() if name in used)
 
 
-def with_cones(study: Sequence[StudyRun], measure: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """What `measure(embeddings, aperture=K)` says of every hyperbolic run, and of the Euclidean ones of the recipe `lineage` once they are placed.
+class PlacedRun(StudyRun):
+    """A Euclidean run with taxa, its embeddings placed by the rules of the recipe `nested`: what of that recipe takes no training."""
 
-    As of `hypertax.comparison.each_run`; a placed run's `method` says so.
-    """
-    rules = RunConfig.create(recipe="nested")
-    hyperbolic = [member for member in study if member.run.config.space == "lorentz"]
-    placed = [member for member in study if member.run.config.space == "euclidean" and member.run.config.recipe == "lineage"]
-    parts = []
-    if hyperbolic:
-        parts.append(each_run(hyperbolic, lambda member: measure(member.embeddings, aperture=member.run.config.aperture)))
-    if placed:
-        found = each_run(placed, lambda member: measure(place_in_cones(member.embeddings, rules), aperture=rules.aperture))
-        parts.append(found.assign(method=found["method"] + ", placed"))
-    return pd.concat(parts, ignore_index=True)
+    @property
+    def embeddings(self) -> Embeddings:
+        """Of the run's best epoch, in a Lorentz space."""
+        return place_in_cones(self.run.embeddings(), _nested())
+
+    @property
+    def aperture(self) -> float:
+        """K of their cones."""
+        return _nested().aperture
+
+
+def placed_runs(study: Sequence[StudyRun]) -> list[PlacedRun]:
+    """The Euclidean runs of the recipe `lineage`, placed; their label says so, their run keeps its name."""
+    own = [member for member in study if member.run.config.space == "euclidean" and member.run.config.recipe == "lineage"]
+    return [PlacedRun(replace(member.row, label=f"{member.row.label}, placed"), member.seed, member.run) for member in own]
+
+
+def _nested() -> RunConfig:
+    return RunConfig.create(recipe="nested")

@@ -31,7 +31,7 @@ def study_answers(study: Sequence[StudyRun], stage: str = "test", pairing: str =
     """`open_world_answers` of every run of a study, each with its own aperture, with columns `method`, `run` and `seed` in front."""
 
     def answers(member: StudyRun) -> pd.DataFrame:
-        return open_world_answers(member.embeddings, stage, pairing, aperture=member.run.config.aperture, **options)
+        return open_world_answers(member.embeddings, stage, pairing, aperture=member.aperture, **options)
 
     return each_run(study, answers)
 

@@ -29,6 +29,11 @@ class StudyRun:
         """Of the run's best epoch."""
         return self.run.embeddings()
 
+    @property
+    def aperture(self) -> float:
+        """K of the cones of `embeddings`."""
+        return self.run.config.aperture
+
 
 def collect(
     rows: list[Row], specimens: pd.DataFrame, *, dataset: str, preset: str = "tiny", seeds: int = 1, output: str | None = None, **parameters

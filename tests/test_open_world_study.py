@@ -34,8 +34,9 @@ def study(without: tuple[str, ...] = ()) -> list:
         embeddings = with_taxa(random_embeddings(space, seed=5))
         embeddings = embeddings.where(~embeddings.table["split"].isin(without))
         for seed in range(2):
-            run = SimpleNamespace(name=f"{label}-{seed}", config=SimpleNamespace(aperture=0.1))
-            members.append(SimpleNamespace(row=SimpleNamespace(label=label), seed=seed, run=run, embeddings=shifted(embeddings, seed)))
+            run = SimpleNamespace(name=f"{label}-{seed}")
+            about = {"row": SimpleNamespace(label=label), "seed": seed, "run": run, "aperture": 0.1}
+            members.append(SimpleNamespace(**about, embeddings=shifted(embeddings, seed)))
     return members
 
 

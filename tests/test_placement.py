@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hypertax.beyond import with_cones
+from hypertax.beyond import placed_runs
 from hypertax.config import RunConfig
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.experiments import Row
@@ -85,14 +85,18 @@ class FakeRun:
         return self._found
 
 
-def test_a_study_measures_hyperbolic_runs_and_the_placed_euclidean_lineage():
+def test_the_euclidean_lineages_of_a_study_are_placed():
     euclidean = embeddings()
     members = [
         ("Euclidean CL", RunConfig.create(space="euclidean", entailment="none"), euclidean),
         ("Euclidean, lineage", RunConfig.create(space="euclidean", recipe="lineage"), euclidean),
+        ("Hyperbolic, lineage", RunConfig.create(recipe="lineage"), euclidean),
         ("Hyperbolic, nested", RULES, place_in_cones(embeddings(1), RULES)),
     ]
-    study = [StudyRun(Row("row", label), 0, FakeRun(f"run{i}", config, found)) for i, (label, config, found) in enumerate(members)]
-    found = with_cones(study, nesting)
-    assert found.groupby("method", sort=False)["run"].first().to_dict() == {"Hyperbolic, nested": "run2", "Euclidean, lineage, placed": "run1"}
+    study = [StudyRun(Row("row", label), 3, FakeRun(f"run{i}", config, found)) for i, (label, config, found) in enumerate(members)]
+    (placed,) = placed_runs(study)
+    assert (placed.row.label, placed.seed, placed.run.name) == ("Euclidean, lineage, placed", 3, "run1")
+    assert placed.aperture == RULES.aperture != study[1].aperture
+    assert np.array_equal(placed.embeddings.tangent, place_in_cones(euclidean, RULES).tangent)
+    found = nesting(placed.embeddings, aperture=placed.aperture)
     assert (found["nested"] == 1).all()
