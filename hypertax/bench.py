@@ -135,7 +135,7 @@ def loss_costs(sizes: tuple[int, ...] = (1024, 2048, 4096), rounds: int = 3) -> 
 
 
 def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
-    """One training step (forward, backward, optimiser) of the tiny preset: the paper's objectives and the recipes against Euclidean CL.
+    """One training step (forward, backward, optimiser, bounds and cones) of the tiny preset: the paper's objectives and the recipes against Euclidean CL.
 
     specimens: training specimens; all their taxa count in the recipes that see every taxon at each step.
     """
@@ -161,6 +161,7 @@ def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
             optimizer.zero_grad()
             objective(model, batch)["loss"].backward()
             optimizer.step()
+            model.clamp_()
 
         steps[label] = step
     seconds = _in_turns(steps, rounds)
