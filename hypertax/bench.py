@@ -135,8 +135,9 @@ def loss_costs(sizes: tuple[int, ...] = (1024, 2048, 4096), rounds: int = 3) -> 
 
 
 def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
-    """One training step (forward, backward, optimiser, bounds and cones) of the tiny preset: the paper's objectives and the recipes against Euclidean CL.
+    """One training step of the tiny preset, the paper's objectives and the recipes against Euclidean CL.
 
+    A step is forward, backward, optimiser, and what follows it: bounds and, where they nest, cones.
     specimens: training specimens; all their taxa count in the recipes that see every taxon at each step.
     """
     settings = {

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import train_whole_and_interrupted
 from small_reads import small_reads
 from torch.nn import functional as F
 
@@ -18,7 +19,7 @@ from hypertax.model import HypertaxModel, build_model, embed
 from hypertax.nesting import nesting
 from hypertax.objective import Objective
 from hypertax.taxonomy import RANKS
-from hypertax.train import _Training, train
+from hypertax.train import _Training
 
 RECIPES = {"lineage": {"lorentz": {}, "euclidean": {"space": "euclidean"}},
            "nested": {"lorentz": {}, "euclidean": {"space": "euclidean", "entailment": "none"}}}  # fmt: skip
@@ -284,20 +285,6 @@ def test_vectors_of_taxa_learn_at_a_rate_of_their_own_and_nothing_learns_radii(r
 
 def test_a_trained_run_nests_and_an_interrupted_one_ends_alike(tmp_path, monkeypatch):
     config, table = training_of("nested", checkpoint_steps=1)
-    whole = train(config, table, output=tmp_path / "whole", progress=False)
+    whole, _ = train_whole_and_interrupted(config, table, tmp_path, monkeypatch, stop=(1, 1))
     assert whole.history[["inside", "axis", "taxon_contrastive"]].iloc[1:].notna().all(axis=None)
     assert_all_nest(HypertaxModel.from_pretrained(whole.folder), whole.embeddings())
-    save = _Training._checkpoint
-
-    def save_and_stop(self):
-        save(self)
-        if (self.at.epoch, self.at.batch) == (1, 1):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(_Training, "_checkpoint", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, table, output=tmp_path / "cut", progress=False)
-    monkeypatch.setattr(_Training, "_checkpoint", save)
-    resumed = train(config, table, output=tmp_path / "cut", progress=False)
-    assert np.array_equal(whole.embeddings().tangent, resumed.embeddings().tangent)
-    pd.testing.assert_frame_equal(whole.history.drop(columns="seconds"), resumed.history.drop(columns="seconds"), check_exact=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import train_whole_and_interrupted
 from PIL import Image
 
 from hypertax import lorentz as L
@@ -101,21 +102,7 @@ def test_a_finished_run_is_reused_and_a_changed_one_is_not(specimens, tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(specimens, tmp_path, monkeypatch, stop, workers):
     settings = config(epochs=3, batch_size=8, checkpoint_steps=1, workers=workers)
-    whole = train(settings, specimens, output=tmp_path / "whole", progress=False)
-    save = _Training._checkpoint
-
-    def save_and_stop(self):
-        save(self)
-        if (self.at.epoch, self.at.batch) == stop:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(_Training, "_checkpoint", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, specimens, output=tmp_path / "cut", progress=False)
-    monkeypatch.setattr(_Training, "_checkpoint", save)
-    resumed = train(settings, specimens, output=tmp_path / "cut", progress=False)
-    pd.testing.assert_frame_equal(whole.history.drop(columns="seconds"), resumed.history.drop(columns="seconds"), check_exact=True)
-    assert np.array_equal(whole.embeddings().tangent, resumed.embeddings().tangent)
+    _, resumed = train_whole_and_interrupted(settings, specimens, tmp_path, monkeypatch, stop)
     assert not list(resumed.folder.glob("checkpoint*")), "nothing is left over"
 
 
