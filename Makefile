@@ -59,10 +59,15 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-# An environment whose making was interrupted is made anew; one that somebody else made is filled.
+# An environment whose making was interrupted is made anew; one that somebody else made is filled. `.unfinished` holds the number of the
+# process that installs: a second make would remove what the first one is writing.
 $(STAMP): pyproject.toml constraints.txt
-	@if [ -e "$(VENV)/.unfinished" ] || [ ! -x "$(VENV)/bin/python" ]; then $(make_environment); fi; \
-	rm -f "$(STAMP)" "$(VENV)/install.log"; touch "$(VENV)/.unfinished"; \
+	@other=$$(cat "$(VENV)/.unfinished" 2>/dev/null); \
+	if [ -n "$$other" ] && kill -0 "$$other" 2>/dev/null; then \
+		$(call stop,Another make is installing into $(VENV): run the same command again when it is done (if there is none: rm -r $(VENV)).); \
+	fi; \
+	if [ -e "$(VENV)/.unfinished" ] || [ ! -x "$(VENV)/bin/python" ]; then $(make_environment); fi; \
+	rm -f "$(STAMP)" "$(VENV)/install.log"; echo $$$$ > "$(VENV)/.unfinished"; \
 	echo "Installing into $(VENV): a few minutes the first time."; \
 	if "$(VENV)/bin/python" -m pip install --disable-pip-version-check --log "$(VENV)/install.log" -c constraints.txt -e .; then \
 		rm -f "$(VENV)/.unfinished"; echo "$(CURDIR)" > "$(STAMP)"; \
@@ -98,7 +103,7 @@ free=$$(df -Pk "$(VENV)" | awk 'NR == 2 {print int($$4 / 1048576)}'); \
 if [ "$$free" -lt $(NEEDED_GB) ]; then \
 	$(call stop,The environment takes about $(NEEDED_GB) GB and $$free GB are free here: free some$(COMMA) or name a folder elsewhere: make VENV=/path/to/folder.); \
 fi; \
-touch "$(VENV)/.unfinished"; \
+echo $$$$ > "$(VENV)/.unfinished"; \
 echo "Making the environment $(VENV) with $$("$$python" --version)."; \
 "$$python" -m venv "$(VENV)" || exit 1
 endef

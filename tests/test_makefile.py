@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,19 @@ def test_a_folder_with_other_things_in_it_is_left_alone(clone):
     (clone / "mine" / "thesis.tex").write_text("x")
     assert sentence(make(clone, "setup", "VENV=mine")).startswith("mine is a folder with other things in it")
     assert [path.name for path in (clone / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_an_environment_that_another_make_is_installing_is_left_alone(clone):
+    unfinished = clone / ".venv" / ".unfinished"
+    unfinished.parent.mkdir()
+    unfinished.write_text(f"{os.getpid()}\n")
+    assert sentence(make(clone, "test")).startswith("Another make is installing into .venv: run the same command again when it is done")
+    assert unfinished.read_text() == f"{os.getpid()}\n"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    unfinished.write_text(f"{ended.pid}\n")
+    assert "free here" in sentence(make(clone, "test", "NEEDED_GB=999999"))
+    assert not unfinished.exists()
 
 
 def test_clean_keeps_what_took_long(clone):
