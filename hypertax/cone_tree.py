@@ -80,3 +80,15 @@ def fit_cones(directions: Tensor, ranks: Tensor, parents: Tensor, own: float, wi
     fits = int((angles.amax(dim=0) <= widest).sum()) if len(angles) else STEPS
     step = max(fits, 1) - 1
     return s[step], angles[:, step]
+
+
+def nested_radii(
+    directions: Tensor, ranks: Tensor, parents: Tensor, *, cone_angle: float, specimen_radius: float, aperture: float
+) -> tuple[Tensor, Tensor]:
+    """How far to draw the directions together, s, 0-d, and the radius (T,) at which each taxon's cone is as wide as `fit_cones` says.
+
+    directions, ranks, parents: as there. cone_angle: degrees. specimen_radius and the radii: times sqrt(c). aperture: K.
+    """
+    widest = WIDEST * widest_cone(specimen_radius, aperture)
+    s, angles = fit_cones(directions, ranks, parents, math.radians(cone_angle), widest)
+    return s, radius_of_cone(angles, specimen_radius, aperture)

@@ -51,6 +51,8 @@ class RunConfig:
     one of the initial radius [O]."""
     contrastive_weight: float = 1.0
     """Weight of the contrastive loss; 0 leaves it out ("SEL alone")."""
+    temperature: float = 0.07
+    """Initial temperature of that loss, which is learned [B][C]."""
     taxon_weight: float = 0.0
     """Weight of the contrastive loss between specimens and the taxa of each rank, each taxon counted once [O]; 0 leaves it out."""
     taxon_scale: float = 8.0
@@ -244,6 +246,7 @@ _RANGES = {
     "curvature": (1e-3, 1e3, _NUMBER),
     "contrastive_weight": (0, math.inf, _NUMBER),
     "entailment_weight": (0, math.inf, _NUMBER),
+    "temperature": (0.01, 10, _NUMBER),
     "taxon_weight": (0, math.inf, _NUMBER),
     "taxon_scale": (1e-3, 1e3, _NUMBER),
     "axis_weight": (0, math.inf, _NUMBER),

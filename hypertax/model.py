@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hypertax.cone_tree import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.cone_tree import nested_radii
 from hypertax.config import TAXON_TABLE, RunConfig
 from hypertax.data.batches import Batch, Names, Specimens, loader
 from hypertax.embeddings import COLUMNS, Embeddings
@@ -59,7 +58,7 @@ class HypertaxModel(nn.Module):
             self.space = LorentzSpace(
                 self.modalities, config.embed_dim, config.curvature, config.learn_curvature, config.scale_with_curvature
             )
-        self.log_logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        self.log_logit_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
         # Last, so that everything else is drawn as without adapters.
         for modality, encoder in self.encoders.items():
             prepare_encoder(modality, encoder, config)
@@ -67,7 +66,7 @@ class HypertaxModel(nn.Module):
 
     @property
     def logit_scale(self) -> Tensor:
-        """The contrastive temperature's inverse, 0-d; initially 1/0.07, at most 100 [B][C]."""
+        """The contrastive temperature's inverse, 0-d; initially the configuration's, at most 100 [B][C]."""
         return self.log_logit_scale.exp()
 
     def tangent(self, modality: str, inputs: Tensor) -> Tensor:
@@ -98,10 +97,16 @@ class HypertaxModel(nn.Module):
         if not (config.nested and "text" in self.modalities):
             return
         table = self.encoders["text"]
-        own, widest = math.radians(config.cone_angle), WIDEST * widest_cone(config.specimen_radius, config.aperture)
-        share, angles = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
+        share, radii = nested_radii(
+            table.directions(),
+            table.ranks,
+            table.parents,
+            cone_angle=config.cone_angle,
+            specimen_radius=config.specimen_radius,
+            aperture=config.aperture,
+        )
         self.space.share.copy_(share)
-        table.radii.copy_(radius_of_cone(angles, config.specimen_radius, config.aperture) / config.curvature**0.5)
+        table.radii.copy_(radii / config.curvature**0.5)
 
     def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:
         """What the text encoder reads of every taxon, (T, L), and which taxa it can embed, (T,) bool: of a table, those it was trained on."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 
-from hypertax.cone_tree import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.cone_tree import nested_radii
 from hypertax.config import RunConfig
 from hypertax.embeddings import Embeddings
 from hypertax.nesting import parent_rows
@@ -34,12 +32,17 @@ def place_in_cones(embeddings: Embeddings, config: RunConfig) -> Embeddings:
     taxa = embeddings.where(is_taxon).table
     ranks = torch.tensor([RANKS.index(rank) for rank in taxa["rank"]])
     directions = torch.nn.functional.normalize(vectors[is_taxon], dim=-1)
-    widest = WIDEST * widest_cone(config.specimen_radius, config.aperture)
-    share, angles = fit_cones(directions, ranks, torch.from_numpy(parent_rows(taxa)), math.radians(config.cone_angle), widest)
+    share, radii = nested_radii(
+        directions,
+        ranks,
+        torch.from_numpy(parent_rows(taxa)),
+        cone_angle=config.cone_angle,
+        specimen_radius=config.specimen_radius,
+        aperture=config.aperture,
+    )
     space = CapSpace(vectors.shape[1] + 1, config.curvature, config.specimen_radius).double()
     space.share.copy_(share)
-    radii = radius_of_cone(angles, config.specimen_radius, config.aperture) / config.curvature**0.5
     placed = np.empty((len(vectors), vectors.shape[1] + 1), dtype=np.float32)
-    placed[is_taxon] = space.tangent(directions * radii[:, None], "text").numpy()
+    placed[is_taxon] = space.tangent(directions * (radii / config.curvature**0.5)[:, None], "text").numpy()
     placed[~is_taxon] = space.tangent(vectors[~is_taxon], "specimen").numpy()
     return Embeddings(embeddings.table, placed, "lorentz", config.curvature)

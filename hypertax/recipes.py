@@ -15,6 +15,7 @@ class Recipe:
 
 
 _TAXA = {"taxon_weight": 1.0, "full_text": False, "entailment": "none"}
+_LINEAGE = {**_TAXA, "text_encoder": "lineage", "text_rate": 10.0, "taxon_scale": 8.0}
 
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
@@ -30,21 +31,14 @@ RECIPES: dict[str, Recipe] = {
         "As `taxa`, with a learned vector per taxon, summed along the lineage, instead of an encoder of its name, and all training taxa as"
         " negatives. The temperature is held and soft: a sharp one, which training prefers, tells the seen species apart and forgets"
         " what places a new one.",
-        {**_TAXA, "text_encoder": "lineage", "text_rate": 10.0, "taxon_scale": 8.0},
+        _LINEAGE,
     ),
     "nested": Recipe(
         "As `lineage`, with cones that nest because of their radii: all directions are drawn together around a common one until every lineage"
         " fits into less than a half-space, which changes nobody's neighbours; a taxon's radius makes its cone as wide as its"
         " descendants need; all specimens have one radius, and the entailment loss pulls them into the cones of their species, which"
-        " lie in those of its ancestors. Nothing can collapse, and no cone is a half-space.",
-        {
-            **_TAXA,
-            "text_encoder": "lineage",
-            "text_rate": 10.0,
-            "taxon_scale": 8.0,
-            "entailment": "cones",
-            "entailment_weight": 0.3,
-            "aperture": 0.02,
-        },
+        " lie in those of its ancestors. Nothing can collapse, and no cone is a half-space. As far out as specimens are, distances differ more"
+        " than cosines do: the temperature between image and DNA begins softer.",
+        {**_LINEAGE, "temperature": 0.28, "entailment": "cones", "entailment_weight": 0.3, "aperture": 0.02},
     ),
 }

@@ -135,7 +135,7 @@ class CapSpace(LorentzSpace):
         """Projections, or names' vectors, (..., D - 1) to tangent vectors at the origin (..., D), in fp32."""
         v = v.float() if v.dtype != torch.float64 else v
         radius = v.norm(dim=-1, keepdim=True) if modality == "text" else torch.full_like(v[..., :1], self.specimen_radius)
-        root = torch.full_like(radius, 1.0) * (1 - self.share**2).sqrt()
+        root = (1 - self.share**2).sqrt().to(v.dtype).expand_as(radius)
         return radius * torch.cat([root, self.share * F.normalize(v, dim=-1)], dim=-1)
 
     @staticmethod

@@ -121,7 +121,7 @@ class TaxonTable(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         known = rows > MISSING
         rows = rows.clamp(min=MISSING)
-        total = (self.vectors(rows) * known[..., None]).sum(dim=1)
+        total = self._sums(rows)
         if self.radii is None:
             return total / known.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
         # The deepest known rank's row is the taxon's own.
@@ -130,4 +130,8 @@ class TaxonTable(nn.Module):
 
     def directions(self) -> Tensor:
         """(size + 1, width) unit vectors of all taxa by their rows; of row 0, zeros."""
-        return F.normalize((self.vectors(self.lineages) * (self.lineages > MISSING)[..., None]).sum(dim=1), dim=-1)
+        return F.normalize(self._sums(self.lineages), dim=-1)
+
+    def _sums(self, rows: Tensor) -> Tensor:
+        """Of the vectors of lineages (B, 4), (B, width)."""
+        return (self.vectors(rows) * (rows > MISSING)[..., None]).sum(dim=1)

@@ -23,6 +23,7 @@ from hypertax.config import PRESETS, RunConfig
         ({"dataset": ""}, "dataset must be a name or a path"),
         ({"taxon_weight": -1.0}, "taxon_weight must be a number of at least 0, not -1.0."),
         ({"taxon_scale": 0}, "taxon_scale must be a number from 0.001 to 1000, not 0."),
+        ({"temperature": 0.001}, "temperature must be a number from 0.01 to 10, not 0.001."),
         ({"axis_weight": float("inf")}, "axis_weight must be a number of at least 0, not inf."),
         ({"specimen_radius": 13.0}, "specimen_radius must be a number from 0.1 to 12, not 13.0."),
         ({"cone_angle": 0.5}, "cone_angle must be a number from 1 to 90, not 0.5."),
