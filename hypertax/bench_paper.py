@@ -246,7 +246,9 @@ def main(arguments: list[str] | None = None) -> None:
     note = f"{versions}, {machine}, encoders in {'bf16' if on_gpu else 'fp32'}, micro-batches of {micro_batch}, images of {image_size} pixels, full fine-tuning."
     note += " FLOP/s count all that is computed, with micro-batches a second forward pass of the encoders. Broadcast: the same losses written with"
     note += " geoopt's distance, and cones, over expanded pairs."
-    note += "" if on_gpu else " Peak memory: of the process, weights, gradients and optimiser state included."
+    if not on_gpu:
+        note += " Peak memory: of the process, weights, gradients and optimiser state included. Each row is a process of its own: on a machine that"
+        note += " others use too, ratios differ by up to a fifth from one measurement to the next, more than the losses of so small a batch take."
     name = "paper_steps_gpu" if on_gpu else "paper_steps_cpu"
     caption = "One training step of the paper's models (random weights)" + ("" if on_gpu else ", scaled down")
     write_table(frame_table(table), name, folder, caption=caption, note=note, dataset="random")
