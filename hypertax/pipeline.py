@@ -95,7 +95,13 @@ def _reason(stamp: Path) -> Path:
 
 
 def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+    _line(f"{time.strftime('%H:%M:%S')}  {text}")
+
+
+def _line(text: str) -> None:
+    # Several processes share this output: `print` would write the end of the line by itself where Python does not buffer.
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _duration(seconds: float) -> str:
@@ -219,7 +225,7 @@ def _call(command: list[str]) -> int:
             progress = re.match(r"(\d+) of (\d+) steps", line)
             steps = steps or bool(progress) or line.startswith(("Execute ", "Nothing to be done"))
             if progress:
-                print(f"          {progress[1]} of {progress[2]} steps", flush=True)
+                _line(f"          {progress[1]} of {progress[2]} steps")
     except KeyboardInterrupt:
         # The terminal interrupted Snakemake too; it ends its notebooks first.
         print("Stopping.", flush=True)

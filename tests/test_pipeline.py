@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -267,6 +268,19 @@ def test_the_pipeline_does_again_only_what_changed(repository):
     assert again() == {"b-seed0", "evaluate-core", "figures-core"}
     (repository / "tables" / "simulated" / "t.csv").unlink()
     assert again() == {"evaluate-core", "figures-core"}
+
+
+def test_processes_that_share_their_output_do_not_mix_their_lines():
+    """Without buffering too, where `print` writes a line and its end apart."""
+    code = "from hypertax.pipeline import _say\nfor _ in range(3000): _say('a-seed0: started')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    read, write = os.pipe()
+    children = [subprocess.Popen([sys.executable, "-c", code], stdout=write, env=environment) for _ in range(2)]
+    os.close(write)
+    with os.fdopen(read) as file:
+        lines = file.read().splitlines()
+    assert [child.wait() for child in children] == [0, 0]
+    assert len(lines) == 6000 and all(re.fullmatch(r"\S+  a-seed0: started", line) for line in lines)
 
 
 @pytest.mark.slow
