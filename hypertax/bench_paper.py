@@ -37,10 +37,10 @@ from hypertax.files import ROOT
 from hypertax.large_batch import LargeBatch
 from hypertax.model import HypertaxModel
 from hypertax.objective import Objective
+from hypertax.runs import peak_memory
 from hypertax.spaces import LorentzSpace
 from hypertax.tables import frame_table, write_table
 from hypertax.tokens import BARCODE_LENGTH, TextTokens
-from hypertax.train import _peak_memory
 
 # BERT-base for the barcodes and bert-small for the names [B].
 BARCODE_SHAPE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 4**5 + 2}
@@ -176,7 +176,7 @@ def _measured(method: str, batch: int, micro_batch: int, image_size: int, device
         _wait(device)
         seconds.append(time.perf_counter() - started)
     took = float(np.median(seconds))
-    row = {"seconds": took, "images/s": batch / took, "peak MiB": float(_peak_memory(device))}
+    row = {"seconds": took, "images/s": batch / took, "peak MiB": float(peak_memory(device))}
     row["TFLOP/s"] = counter.get_total_flops() / took / 1e12
     peak = next((value for name, value in PEAK_FLOPS.items() if on_gpu and name in torch.cuda.get_device_name(device)), None)
     return row | ({"share of peak": row["TFLOP/s"] * 1e12 / peak} if peak else {})

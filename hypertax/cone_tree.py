@@ -14,10 +14,14 @@ other neighbours, and with a small enough s every lineage fits.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from hypertax.config import RunConfig
 
 SLACK = 0.5
 """Degrees by which a child's cone at least stays inside its parent's."""
@@ -82,13 +86,12 @@ def fit_cones(directions: Tensor, ranks: Tensor, parents: Tensor, own: float, wi
     return s[step], angles[:, step]
 
 
-def nested_radii(
-    directions: Tensor, ranks: Tensor, parents: Tensor, *, cone_angle: float, specimen_radius: float, aperture: float
-) -> tuple[Tensor, Tensor]:
+def nested_radii(directions: Tensor, ranks: Tensor, parents: Tensor, config: RunConfig) -> tuple[Tensor, Tensor]:
     """How far to draw the directions together, s, 0-d, and the radius (T,) at which each taxon's cone is as wide as `fit_cones` says.
 
-    directions, ranks, parents: as there. cone_angle: degrees. specimen_radius and the radii: times sqrt(c). aperture: K.
+    directions, ranks, parents: as there. config: gives `cone_angle`, `specimen_radius`, `aperture`, and `curvature`, whose unit of
+    length the radii have.
     """
-    widest = WIDEST * widest_cone(specimen_radius, aperture)
-    s, angles = fit_cones(directions, ranks, parents, math.radians(cone_angle), widest)
-    return s, radius_of_cone(angles, specimen_radius, aperture)
+    widest = WIDEST * widest_cone(config.specimen_radius, config.aperture)
+    s, angles = fit_cones(directions, ranks, parents, math.radians(config.cone_angle), widest)
+    return s, radius_of_cone(angles, config.specimen_radius, config.aperture) / config.curvature**0.5

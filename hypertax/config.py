@@ -158,7 +158,7 @@ class RunConfig:
         recipe = given.get("recipe", "paper")
         if recipe not in RECIPES:
             raise ValueError(_sentence("recipe", recipe, f"one of {_options(RECIPES)}"))
-        config = cls(preset=preset, **{**PRESETS[preset], **RECIPES[recipe].parameters, **given})
+        config = cls(preset=preset, **{**PRESETS[preset], **RECIPES[recipe].of(preset), **given})
         config._check()
         if config.space == "euclidean":
             return replace(config, **_EUCLIDEAN)

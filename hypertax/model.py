@@ -97,16 +97,9 @@ class HypertaxModel(nn.Module):
         if not (config.nested and "text" in self.modalities):
             return
         table = self.encoders["text"]
-        share, radii = nested_radii(
-            table.directions(),
-            table.ranks,
-            table.parents,
-            cone_angle=config.cone_angle,
-            specimen_radius=config.specimen_radius,
-            aperture=config.aperture,
-        )
+        share, radii = nested_radii(table.directions(), table.ranks, table.parents, config)
         self.space.share.copy_(share)
-        table.radii.copy_(radii / config.curvature**0.5)
+        table.radii.copy_(radii)
 
     def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:
         """What the text encoder reads of every taxon, (T, L), and which taxa it can embed, (T,) bool: of a table, those it was trained on."""

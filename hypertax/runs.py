@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import resource
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 
 from hypertax.config import RunConfig
@@ -82,6 +85,14 @@ def code_fingerprint() -> str:
         if not path.name.startswith(_WITHOUT_EFFECT):
             digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most memory of this process so far, MiB: of the GPU where there is one, resident otherwise."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes, Linux KiB
 
 
 def write_environment(folder: Path, **facts) -> None:

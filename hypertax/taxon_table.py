@@ -119,19 +119,19 @@ class TaxonTable(nn.Module):
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
-        known = rows > MISSING
-        rows = rows.clamp(min=MISSING)
-        total = self._sums(rows)
+        total, known = self._sums(rows)
         if self.radii is None:
             return total / known.sum(dim=1, keepdim=True).clamp(min=1).sqrt()
         # The deepest known rank's row is the taxon's own.
-        own = rows.gather(1, torch.where(known, torch.arange(rows.shape[1], device=rows.device), 0).amax(dim=1, keepdim=True))
+        deepest = torch.where(known, torch.arange(rows.shape[1], device=rows.device), 0).amax(dim=1, keepdim=True)
+        own = rows.clamp(min=MISSING).gather(1, deepest)
         return F.normalize(total, dim=-1) * self.radii[own]
 
     def directions(self) -> Tensor:
         """(size + 1, width) unit vectors of all taxa by their rows; of row 0, zeros."""
-        return F.normalize(self._sums(self.lineages), dim=-1)
+        return F.normalize(self._sums(self.lineages)[0], dim=-1)
 
-    def _sums(self, rows: Tensor) -> Tensor:
-        """Of the vectors of lineages (B, 4), (B, width)."""
-        return (self.vectors(rows) * (rows > MISSING)[..., None]).sum(dim=1)
+    def _sums(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the vectors of lineages (B, 4), (B, width); and which of their ranks have one, (B, 4) bool."""
+        known = rows > MISSING
+        return (self.vectors(rows.clamp(min=MISSING)) * known[..., None]).sum(dim=1), known

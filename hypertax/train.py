@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import resource
-import sys
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,7 +31,7 @@ from hypertax.large_batch import LargeBatch, random_state, set_random_state
 from hypertax.metrics import selection_score
 from hypertax.model import HypertaxModel, build_model, embed
 from hypertax.objective import Objective
-from hypertax.runs import Run, finished, run_name, runs_folder, write_environment
+from hypertax.runs import Run, finished, peak_memory, run_name, runs_folder, write_environment
 from hypertax.spaces import CapSpace
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
@@ -250,7 +248,7 @@ class _Training:
             seconds=round(time.perf_counter() - self.started, 1),
             parameters=int(total["parameters"]),
             trained_parameters=int(total["trainable"]),
-            peak_memory_mib=_peak_memory(self.device),
+            peak_memory_mib=peak_memory(self.device),
             data_fingerprint=self.data,
         )
         for leftover in ("checkpoint.pt", "best.safetensors"):
@@ -352,11 +350,3 @@ def _space_numbers(model: HypertaxModel) -> dict[str, float]:
     scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
     share = {"share": model.space.share.item()} if isinstance(model.space, CapSpace) else {}
     return {"curvature": model.space.curvature.item()} | scales | share
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Most memory of this process so far, MiB: of the GPU where there is one, resident otherwise."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))  # macOS counts bytes, Linux KiB

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hypertax.config import RunConfig
+from hypertax.config import TAXON_TABLE, RunConfig
 
 
 def views_of(specimens: pd.DataFrame) -> set[str]:
@@ -22,6 +22,6 @@ def require_something_to_learn(config: RunConfig, views: set[str]) -> None:
     if not used:
         raise ValueError(f"views is {config.views!r}, which no specimen of {config.dataset} has.")
     if config.contrastive_weight and not config.taxon_weight and not config.full_text and len(used) < 2:
-        raise ValueError(
-            f"full_text must be True where the specimens have one view alone ({', '.join(used)}), or nothing is left to contrast it with."
-        )
+        # A table of taxa has no vector for a full text.
+        remedy = "taxon_weight must be above 0" if config.text_encoder == TAXON_TABLE else "full_text must be True"
+        raise ValueError(f"{remedy} where the specimens have one view alone ({', '.join(used)}), or nothing is left to contrast it with.")

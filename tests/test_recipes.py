@@ -12,9 +12,9 @@ from hypertax.views import require_something_to_learn
 SPACES = {"lorentz": {}, "euclidean": {"space": "euclidean", "entailment": "none"}}
 
 
-def given(recipe, space):
+def given(recipe, preset, space):
     """What the recipe gives and the space does not take away."""
-    return {name: value for name, value in RECIPES[recipe].parameters.items() if name not in SPACES[space]}
+    return {name: value for name, value in RECIPES[recipe].of(preset).items() if name not in SPACES[space]}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -24,16 +24,17 @@ def test_every_recipe_is_valid_and_gives_its_parameters(preset, recipe, space):
     config = RunConfig.create(preset, recipe=recipe, **SPACES[space])
     hyperbolic = {"entailment_weight", "entailment_text", "entailment_negatives", "entailment_margin", "axis_weight", "aperture"}
     hyperbolic = hyperbolic if space == "euclidean" else set()
-    wanted = {name: value for name, value in given(recipe, space).items() if name not in hyperbolic}
+    wanted = {name: value for name, value in given(recipe, preset, space).items() if name not in hyperbolic}
     assert {name: getattr(config, name) for name in wanted} == wanted
     assert config.recipe == recipe and config.preset == preset
-    untouched = set(PRESETS[preset]) - set(RECIPES[recipe].parameters)
+    untouched = set(PRESETS[preset]) - set(RECIPES[recipe].of(preset))
     assert {name: getattr(config, name) for name in untouched} == {name: PRESETS[preset][name] for name in untouched}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipes_give_parameters_of_a_run_and_say_why(recipe):
-    assert set(RECIPES[recipe].parameters) <= {field.name for field in fields(RunConfig)} - {"recipe", "preset", "seed", "dataset"}
+    allowed = {field.name for field in fields(RunConfig)} - {"recipe", "preset", "seed", "dataset"}
+    assert all(set(RECIPES[recipe].of(preset)) <= allowed for preset in PRESETS)
     assert RECIPES[recipe].about.endswith(".")
 
 
@@ -42,6 +43,16 @@ def test_recipes_give_parameters_of_a_run_and_say_why(recipe):
 def test_paper_is_the_default(preset, space):
     assert RunConfig.create(preset, recipe="paper", **SPACES[space]) == RunConfig.create(preset, **SPACES[space])
     assert RunConfig.create(preset, recipe=None, **SPACES[space]) == RunConfig.create(preset, **SPACES[space])
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_rates_settled_for_one_preset_are_not_given_to_another(recipe):
+    """A rate that suits small encoders trained from scratch would wreck pretrained ones."""
+    for preset in PRESETS:
+        config = RunConfig.create(preset, recipe=recipe)
+        tuned = RECIPES[recipe].tuned.get(preset, {})
+        assert config.learning_rate == tuned.get("learning_rate", PRESETS[preset]["learning_rate"])
+    assert set(RECIPES[recipe].tuned) <= set(PRESETS)
 
 
 def test_a_parameter_beside_a_recipe_takes_precedence():
@@ -154,5 +165,8 @@ def test_taxa_alone_are_something_to_learn_from(recipe):
     assert alone.taxon_weight == 1
     with pytest.raises(ValueError, match="contrastive_weight must be above 0"):
         RunConfig.create("tiny", recipe=recipe, contrastive_weight=0, entailment="none", taxon_weight=0)
-    with pytest.raises(ValueError, match="full_text must be True where the specimens have one view alone"):
-        require_something_to_learn(RunConfig.create("tiny", recipe=recipe, views="dna", taxon_weight=0), {"dna"})
+    # The advice is one that the configuration can follow.
+    without = RunConfig.create("tiny", recipe=recipe, views="dna", taxon_weight=0)
+    remedy = "full_text must be True" if recipe == "taxa" else "taxon_weight must be above 0"
+    with pytest.raises(ValueError, match=f"^{remedy} where the specimens have one view alone"):
+        require_something_to_learn(without, {"dna"})
