@@ -184,6 +184,18 @@ def test_a_split_that_is_missing_leaves_holes_not_errors(without, tmp_path):
     assert_readable(precision_against_coverage(val, test, groups=("all", "novel")))
 
 
+def test_the_figures_precision_begins_below_its_lowest_line():
+    """So that methods which are right nearly always can be told apart."""
+    splits = ["seen", "unseen"] * 10
+    val = of_run({"distance": told(range(20, 0, -1), [1] * 20, splits)})
+    # The lowest is the wanted precision of 95 %, then the 25 % of all answers.
+    for right, begins in (([1] * 20, 80), ([1] * 5 + [0] * 15, 10)):
+        fig = precision_against_coverage(val, val.assign(right=right), ranks=("species",))
+        low, high = fig.axes[0].get_ylim()
+        assert low == pytest.approx(begins - 0.03 * (100 - begins)) and high > 100
+        assert_readable(fig)
+
+
 # Tables
 
 
