@@ -80,7 +80,7 @@ def precision_against_coverage(
                     _draw(ax, _cell(lines, method, rank, group, score), _cell(points, method, rank, group, score), colours[method], mark)
                 _name_scores(ax, {method: (score, colours[method]) for method, score in scores.items()})
         axes[0, 0].set_xlim(-2, 102)
-        percent_axis(axes[0, 0], lower=_from(axes))
+        percent_axis(axes[0, 0], lower=_lower_limit(axes))
         for ax in axes[:, 0]:
             ax.set_ylabel("precision (%)")
         for ax in axes[-1]:
@@ -92,7 +92,7 @@ def precision_against_coverage(
         return finish(fig)
 
 
-def _from(axes) -> float:
+def _lower_limit(axes) -> float:
     """Where the axis of the precision begins, in %: a multiple of ten with room for the scores' names below the lines."""
     lowest = min((ax.dataLim.y0 for ax in axes.flat if np.isfinite(ax.dataLim.y0)), default=0)
     return max(0, 10 * np.floor(lowest / 10) - 10)

@@ -228,7 +228,7 @@ def _call(command: list[str]) -> int:
                 _line(f"          {progress[1]} of {progress[2]} steps")
     except KeyboardInterrupt:
         # The terminal interrupted Snakemake too; it ends its notebooks first.
-        print("Stopping.", flush=True)
+        _line("Stopping.")
         for _ in process.stderr:
             pass
     code = process.wait()
