@@ -24,7 +24,7 @@ help: ## this list
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)
 
 paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...] CORES=(notebooks at a time) PROFILE=(of a cluster)
-	@$(RUN) hypertax.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
+	@$(RUN) hypertax.study.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
 
 sweeps: GROUP = modalities,curvature,width,losses
 sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses
@@ -39,10 +39,10 @@ test-all: $(STAMP) ## the slow tests that `make test` leaves out
 	@$(RUN) pytest -m slow || [ $$? -eq 5 ]
 
 bench: $(STAMP) ## time and memory of the losses and training steps, those of the paper's models too (on a GPU if there is one)
-	@$(RUN) hypertax.bench && $(RUN) hypertax.bench_paper growth && $(RUN) hypertax.bench_paper steps
+	@$(RUN) benchmarks.losses && $(RUN) benchmarks.paper growth && $(RUN) benchmarks.paper steps
 
 bench-data: $(STAMP) ## reading photographs, and metadata of BIOSCAN-1M's size (1.2 GB of temporary files)
-	@$(RUN) hypertax.bench_images && $(RUN) hypertax.bench_metadata
+	@$(RUN) benchmarks.images && $(RUN) benchmarks.metadata
 
 notebooks: $(STAMP) ## execute the notebooks in place at their defaults, as they are committed
 	@PYTHONWARNINGS="ignore:IProgress not found" $(RUN) nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \

@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
 from hypertax.data import data_set_name, load_specimens
-from hypertax.dependencies import modules as files_of, sources
-from hypertax.experiments import applicable, load_rows
+from hypertax.training.dependencies import modules as files_of, sources
+from hypertax.study.rows import applicable, load_rows
 from hypertax.files import ROOT, resolve
-from hypertax.views import views_of
+from hypertax.data.views import views_of
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
@@ -38,7 +38,7 @@ EXECUTED = f"runs/executed/{NAME}"
 TABLE = [str(resolve(DATASET))] if resolve(DATASET).is_file() else []
 PYTHON = sys.executable
 COMMAND = (
-    "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.pipeline run"
+    "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.study.pipeline run"
     " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb {params.given} --stamp {output} 2> {log}"
 )
 
@@ -78,7 +78,7 @@ rule specimens:
     params:
         given=shlex.quote(DATASET),
     shell:
-        "{PYTHON:q} -m hypertax.pipeline prepare {params.given} --stamp {output}"
+        "{PYTHON:q} -m hypertax.study.pipeline prepare {params.given} --stamp {output}"
 
 
 rule data:

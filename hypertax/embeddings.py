@@ -21,11 +21,14 @@ COLUMNS = ("id", "modality", "rank", "split", *RANKS)
 class Embeddings:
     """Tangent vectors at the origin, one row per specimen and modality and one per taxon.
 
-    table: columns `id` (sampleid, or a taxon's name), `modality` ("image", "dna", "text"), `rank` (of a taxon; NA for specimens),
+    table: columns `id` (sampleid, or a taxon's name), `modality` ("image", "dna", "text"), `rank`
+    (of a taxon; NA for specimens),
         `split` (NA for taxa) and the four ranks' names (NA where unknown).
-    tangent: (N, D) float32. In a Lorentz space the logarithm at the origin, so that its norm is the radius (distance from the
+    tangent: (N, D) float32. In a Lorentz space the logarithm at the origin, so that its norm is the
+    radius (distance from the
         origin) and `exp0` gives the point; in a Euclidean space the features before normalisation.
-    space: "lorentz" or "euclidean". curvature: c of a Lorentz space (curvature -c), None in a Euclidean one.
+    space: "lorentz" or "euclidean". curvature: c of a Lorentz space (curvature -c), None in a
+    Euclidean one.
     """
 
     table: pd.DataFrame
@@ -43,9 +46,13 @@ class Embeddings:
     def where(self, mask) -> Embeddings:
         """The rows of a boolean mask of length N, in order."""
         mask = np.asarray(mask)
-        return Embeddings(self.table[mask].reset_index(drop=True), self.tangent[mask], self.space, self.curvature)
+        return Embeddings(
+            self.table[mask].reset_index(drop=True), self.tangent[mask], self.space, self.curvature
+        )
 
-    def select(self, modality: str, splits: list[str] | None = None, rank: str | None = None) -> Embeddings:
+    def select(
+        self, modality: str, splits: list[str] | None = None, rank: str | None = None
+    ) -> Embeddings:
         """The rows of one modality, of the given splits (specimens) or of one rank (taxa)."""
         mask = (self.table["modality"] == modality).to_numpy()
         if splits is not None:
@@ -61,8 +68,11 @@ class Embeddings:
         return [m for m in ("image", "dna") if m in present]
 
     def save(self, path: Path) -> None:
-        """Write one Parquet file: the table's columns, `tangent`, and the space in the metadata under `hypertax`."""
-        arrays = {name: pa.array(self.table[name], pa.string(), from_pandas=True) for name in COLUMNS}
+        """Write one Parquet file: the table's columns, `tangent`, and the space in the metadata
+        under `hypertax`."""
+        arrays = {
+            name: pa.array(self.table[name], pa.string(), from_pandas=True) for name in COLUMNS
+        }
         flat = pa.array(np.ascontiguousarray(self.tangent, dtype=np.float32).reshape(-1))
         arrays["tangent"] = pa.FixedSizeListArray.from_arrays(flat, self.tangent.shape[1])
         meta = json.dumps({"space": self.space, "curvature": self.curvature})
@@ -75,5 +85,13 @@ class Embeddings:
         stored = pq.read_table(path)
         meta = json.loads(stored.schema.metadata[b"hypertax"])
         width = stored.schema.field("tangent").type.list_size
-        tangent = stored.column("tangent").combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-        return cls(stored.drop_columns(["tangent"]).to_pandas(), tangent, meta["space"], meta["curvature"])
+        tangent = (
+            stored.column("tangent")
+            .combine_chunks()
+            .flatten()
+            .to_numpy(zero_copy_only=False)
+            .reshape(-1, width)
+        )
+        return cls(
+            stored.drop_columns(["tangent"]).to_pandas(), tangent, meta["space"], meta["curvature"]
+        )

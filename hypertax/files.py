@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The repository: its `data`, `runs`, `tables` and `figures` are the defaults, from whichever folder a notebook is run."""
+"""The repository: its `data`, `runs`, `tables` and `figures` are the defaults, from whichever
+folder a notebook is run."""
 
 
 def resolve(path: str | os.PathLike) -> Path:
-    """A path as the user meant it: as it stands from the current folder if it exists there, otherwise from the repository's root."""
+    """A path as the user meant it: as it stands from the current folder if it exists there,
+    otherwise from the repository's root."""
     given = Path(path).expanduser()
     if given.is_absolute() or given.exists():
         return given.resolve()
@@ -24,7 +26,11 @@ def resolve(path: str | os.PathLike) -> Path:
 def shown(path: str | os.PathLike) -> str:
     """A path for people: relative to the repository where it lies inside it."""
     path = Path(path)
-    return str(path.relative_to(ROOT)) if path.is_absolute() and path.is_relative_to(ROOT) else str(path)
+    return (
+        str(path.relative_to(ROOT))
+        if path.is_absolute() and path.is_relative_to(ROOT)
+        else str(path)
+    )
 
 
 def processors() -> int:
@@ -34,9 +40,11 @@ def processors() -> int:
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends without an error, and is removed otherwise.
+    """A temporary name beside `path` that takes its place when the block ends without an error, and
+    is removed otherwise.
 
-    It keeps the name's ending, which decides the format for pandas and matplotlib. The block may make a file or a folder there.
+    It keeps the name's ending, which decides the format for pandas and matplotlib. The block may
+    make a file or a folder there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

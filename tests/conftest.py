@@ -1,4 +1,5 @@
-"""Shared by all tests and by the notebooks' kernels: one thread, so that digits do not depend on the number of cores, and no network."""
+"""Shared by all tests and by the notebooks' kernels: one thread, so that digits do not depend on
+the number of cores, and no network."""
 
 from __future__ import annotations
 

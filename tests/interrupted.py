@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hypertax.train import _Training, train
+from hypertax.training.trainer import _Training, train
 
 
 def train_whole_and_interrupted(config, specimens, tmp_path, monkeypatch, stop):
-    """Two runs of one configuration that must end alike: one in one go, one interrupted by the checkpoint at `stop`, (epoch, batch)."""
+    """Two runs of one configuration that must end alike: one in one go, one interrupted by the
+    checkpoint at `stop`, (epoch, batch)."""
     whole = train(config, specimens, output=tmp_path / "whole", progress=False)
     save = _Training._checkpoint
 
@@ -22,6 +23,10 @@ def train_whole_and_interrupted(config, specimens, tmp_path, monkeypatch, stop):
         train(config, specimens, output=tmp_path / "cut", progress=False)
     monkeypatch.setattr(_Training, "_checkpoint", save)
     resumed = train(config, specimens, output=tmp_path / "cut", progress=False)
-    pd.testing.assert_frame_equal(whole.history.drop(columns="seconds"), resumed.history.drop(columns="seconds"), check_exact=True)
+    pd.testing.assert_frame_equal(
+        whole.history.drop(columns="seconds"),
+        resumed.history.drop(columns="seconds"),
+        check_exact=True,
+    )
     assert np.array_equal(whole.embeddings().tangent, resumed.embeddings().tangent)
     return whole, resumed

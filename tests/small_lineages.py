@@ -6,7 +6,7 @@ import torch
 
 from hypertax.data.batches import Names
 from hypertax.data.table import COLUMNS
-from hypertax.taxon_table import TaxonTokens
+from hypertax.model.lineage_vectors import TaxonTokens
 
 # order, family, genus, species: complete, stopping early, a gap (no family), nothing known.
 LINEAGE = torch.tensor(
@@ -24,18 +24,30 @@ LINEAGE = torch.tensor(
 
 
 def forest(seed, species=40):
-    """Lineages by name in which a third of the families and genera are missing, and here and there the species."""
+    """Lineages by name in which a third of the families and genera are missing, and here and there
+    the species."""
     rng = np.random.default_rng(seed)
     found = []
     for s in range(species):
         g = rng.integers(0, 20)
         genus, family, order = f"G{g}", f"F{g // 3}", f"O{g // 6}"
-        found.append((order, family if g % 3 else None, genus if s % 3 else None, f"S{g}-{s}" if s % 7 else None))
+        found.append(
+            (
+                order,
+                family if g % 3 else None,
+                genus if s % 3 else None,
+                f"S{g}-{s}" if s % 7 else None,
+            )
+        )
     return found
 
 
 def names_and_tokens(training, others=()):
-    """Of specimens with these lineages by name the names, and the tokens of the first ones' taxa."""
-    rows = [[f"id{i}", None, "ACGT", *lineage, "train_seen"] for i, lineage in enumerate([*training, *others])]
+    """Of specimens with these lineages by name the names, and the tokens of the first ones'
+    taxa."""
+    rows = [
+        [f"id{i}", None, "ACGT", *lineage, "train_seen"]
+        for i, lineage in enumerate([*training, *others])
+    ]
     names = Names(pd.DataFrame(rows, columns=COLUMNS))
     return names, TaxonTokens.train(names, np.arange(len(rows)) < len(training))

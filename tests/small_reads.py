@@ -7,7 +7,8 @@ from hypertax.data.table import COLUMNS
 
 
 def small_reads(per_species: int, splits: tuple[str, ...]) -> pd.DataFrame:
-    """A specimen table without images: reads of 600 bases that differ within a species in up to 12, the splits dealt in turn."""
+    """A specimen table without images: reads of 600 bases that differ within a species in up to 12,
+    the splits dealt in turn."""
     rng = np.random.default_rng(0)
     rows = []
     for s in range(8):

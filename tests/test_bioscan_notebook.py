@@ -14,11 +14,14 @@ from hypertax.files import ROOT
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Executes the notebook with `dataset` bioscan-1m, looked for in the folder `data` of the test."""
+    """Executes the notebook with `dataset` bioscan-1m, looked for in the folder `data` of the
+    test."""
 
     def execute():
         monkeypatch.setenv("HYPERTAX_DATA", str(tmp_path / "data"))
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+        monkeypatch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        )
         parameters = [("dataset", "bioscan-1m"), ("output", tmp_path / "runs")]
         return papermill("notebooks/01_data_prep.ipynb", tmp_path / "out.ipynb", *parameters)
 
@@ -44,5 +47,12 @@ def test_nothing_fetched_ends_with_what_to_fetch(tmp_path, run):
     done = run()
     assert done.returncode != 0
     last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-1]
-    for part in ("the metadata", "1.2 GB", "CLIBD's partition", "the images", "7 GB", "load_specimens('bioscan-1m', download=True)"):
+    for part in (
+        "the metadata",
+        "1.2 GB",
+        "CLIBD's partition",
+        "the images",
+        "7 GB",
+        "load_specimens('bioscan-1m', download=True)",
+    ):
         assert part in last

@@ -19,7 +19,9 @@ def embeddings():
         ],
         columns=list(COLUMNS),
     )
-    return Embeddings(table.astype("str"), np.arange(15, dtype=np.float32).reshape(5, 3), "lorentz", 0.7)
+    return Embeddings(
+        table.astype("str"), np.arange(15, dtype=np.float32).reshape(5, 3), "lorentz", 0.7
+    )
 
 
 def test_a_file_gives_back_what_was_written(embeddings, tmp_path):

@@ -1,4 +1,5 @@
-"""One set of dependencies: pyproject.toml, environment.yml, constraints.txt, what is installed and what the code imports agree."""
+"""One set of dependencies: pyproject.toml, environment.yml, constraints.txt, what is installed and
+what the code imports agree."""
 
 from __future__ import annotations
 
@@ -21,9 +22,15 @@ from hypertax.files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
-LINES = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+LINES = [
+    line
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
 PINS = {canonicalize_name(name): version for name, version in (line.split("==") for line in LINES)}
-SANITIZE = get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8"))
+SANITIZE = get_sanitize_patterns(
+    (ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
+)
 
 
 def _installed(name: str) -> str | None:
@@ -44,7 +51,9 @@ def _needed() -> set[str]:
         found.add(key)
         for line in metadata.requires(requirement.name) or []:
             inner = Requirement(line)
-            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in {"", *requirement.extras}):
+            if inner.marker is None or any(
+                inner.marker.evaluate({"extra": extra}) for extra in {"", *requirement.extras}
+            ):
                 todo.append(inner)
     return {name for name, _ in found}
 
@@ -69,21 +78,31 @@ def test_every_dependency_is_pinned_once_and_its_pin_is_allowed():
 def test_every_pin_is_what_is_installed():
     # A local part (2.14.1+cpu) is another build of the same release.
     installed = {name: found for name in _needed() if (found := _installed(name)) is not None}
-    different = {name: found for name, found in installed.items() if Version(found).public != PINS[name]}
+    different = {
+        name: found for name, found in installed.items() if Version(found).public != PINS[name]
+    }
     assert different == {}
 
 
 def test_constraints_name_no_address_and_no_path():
-    assert [line for line in LINES if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)] == []
+    assert [
+        line for line in LINES if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line)
+    ] == []
 
 
 def test_what_the_code_imports_is_declared():
     declared = {canonicalize_name(requirement.name) for requirement in DECLARED}
     providers = metadata.packages_distributions()
-    code = {path: path.read_text(encoding="utf-8") for folder in ("hypertax", "tests") for path in (ROOT / folder).rglob("*.py")}
+    code = {
+        path: path.read_text(encoding="utf-8")
+        for folder in ("hypertax", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        lines = "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+        lines = "".join(
+            "".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code"
+        )
         code[path] = re.sub(r"(?m)^\s*[%!].*$", "", lines)
     # These come with pytest, papermill and snakemake, jupyterlab's kernel.
     carried = {"packaging", "nbclient", "nbformat", "nbconvert", "ipython", "ipykernel"}
@@ -95,7 +114,9 @@ def test_what_the_code_imports_is_declared():
         for node in ast.walk(ast.parse(text)):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for module in {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - own:
+            for module in (
+                {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - own
+            ):
                 names = {canonicalize_name(name) for name in providers.get(module, [module])}
                 if not names & (declared | carried):
                     missing.setdefault(module, []).append(path.name)
@@ -113,12 +134,18 @@ def _sanitized(text: str) -> str:
     [
         ("epoch 3: 12.4 s, 64 species", "epoch 3: 9 s, 64 species"),
         ("started 2026-01-02 10:11:12", "started 2027-03-04 1:02:03.5"),
-        ("train:  50%|#####     | 6/12 [00:03<00:03, 1.9it/s]", "train: 100%|##########| 12/12 [00:07<00:00, 2.1it/s]"),
+        (
+            "train:  50%|#####     | 6/12 [00:03<00:03, 1.9it/s]",
+            "train: 100%|##########| 12/12 [00:07<00:00, 2.1it/s]",
+        ),
         ("runs/hyperbolic-cl-sel-seed0-1a2b3c4d", "runs/hyperbolic-cl-sel-seed0-99999999"),
         ("/home/a/hypertax/runs/x", "/Users/b/work/hypertax/runs/x"),
         ("<Run at 0x7f00aa55bb10>", "<Run at 0x10aa55bb10>"),
         ('<td id="T_a1b2c_row0_col0">', '<td id="T_00fff_row0_col0">'),
-        ("commit 0123456789abcdef0123456789abcdef01234567", "commit ffffffffffabcdef0123456789abcdef01234567"),
+        (
+            "commit 0123456789abcdef0123456789abcdef01234567",
+            "commit ffffffffffabcdef0123456789abcdef01234567",
+        ),
     ],
 )
 def test_what_may_differ_between_two_runs_of_a_notebook_is_not_compared(one, other):

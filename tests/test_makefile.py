@@ -1,4 +1,5 @@
-"""The Makefile's first contact: what it lists, and the one sentence that it says where it cannot set up."""
+"""The Makefile's first contact: what it lists, and the one sentence that it says where it cannot
+set up."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def clone(tmp_path: Path) -> Path:
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     kept = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **environment}
     command = [shutil.which("make"), *arguments]
-    return subprocess.run(command, check=False, cwd=folder, env=kept, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, check=False, cwd=folder, env=kept, capture_output=True, text=True, timeout=60
+    )
 
 
 def sentence(done: subprocess.CompletedProcess) -> str:
@@ -44,7 +47,10 @@ def sentence(done: subprocess.CompletedProcess) -> str:
 def test_make_lists_every_target(clone):
     targets = set(re.findall(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text())[0].split())
     listed = {line.split()[1] for line in make(clone).stdout.splitlines()}
-    assert listed == targets and {"paper", "test", "test-all", "bench", "sweeps", "notebooks", "clean"} <= targets
+    assert (
+        listed == targets
+        and {"paper", "test", "test-all", "bench", "sweeps", "notebooks", "clean"} <= targets
+    )
 
 
 def test_without_python_it_says_what_to_install(clone):
@@ -54,19 +60,25 @@ def test_without_python_it_says_what_to_install(clone):
         (tools / tool).symlink_to(shutil.which(tool))
     (tools / "python3.12").write_text("#!/bin/sh\nexit 127\n")
     (tools / "python3.12").chmod(0o755)
-    assert sentence(make(clone, "paper", PATH=str(tools))).startswith("Python 3.11 to 3.13 with its venv module was not found: install one")
+    assert sentence(make(clone, "paper", PATH=str(tools))).startswith(
+        "Python 3.11 to 3.13 with its venv module was not found: install one"
+    )
     assert not (clone / ".venv").exists()
 
 
 def test_without_room_it_says_how_much_is_needed(clone):
     said = sentence(make(clone, "test", "NEEDED_GB=999999"))
-    assert re.match(r"The environment takes about 999999 GB and \d+ GB are free here: free some", said)
+    assert re.match(
+        r"The environment takes about 999999 GB and \d+ GB are free here: free some", said
+    )
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(clone):
     (clone / "mine").mkdir()
     (clone / "mine" / "thesis.tex").write_text("x")
-    assert sentence(make(clone, "setup", "VENV=mine")).startswith("mine is a folder with other things in it")
+    assert sentence(make(clone, "setup", "VENV=mine")).startswith(
+        "mine is a folder with other things in it"
+    )
     assert [path.name for path in (clone / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -74,7 +86,9 @@ def test_an_environment_that_another_make_is_installing_is_left_alone(clone):
     unfinished = clone / ".venv" / ".unfinished"
     unfinished.parent.mkdir()
     unfinished.write_text(f"{os.getpid()}\n")
-    assert sentence(make(clone, "test")).startswith("Another make is installing into .venv: run the same command again when it is done")
+    assert sentence(make(clone, "test")).startswith(
+        "Another make is installing into .venv: run the same command again when it is done"
+    )
     assert unfinished.read_text() == f"{os.getpid()}\n"
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

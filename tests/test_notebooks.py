@@ -1,4 +1,5 @@
-"""What a reader and papermill expect of the notebooks, and the commands of the README that fail or succeed with them."""
+"""What a reader and papermill expect of the notebooks, and the commands of the README that fail or
+succeed with them."""
 
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hypertax.config import RunConfig
+from hypertax.config.run_config import RunConfig
 from hypertax.files import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
@@ -19,7 +20,11 @@ CASES = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def cells(path, kind="code"):
-    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+    return [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def source(cell):
@@ -28,8 +33,24 @@ def source(cell):
 
 def papermill(notebook, output, *parameters, cwd=ROOT):
     given = [word for name, value in parameters for word in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "papermill", str(notebook), str(output), *given, "--no-progress-bar"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(notebook),
+        str(output),
+        *given,
+        "--no-progress-bar",
+    ]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
 
 
 def test_there_are_six():
@@ -62,10 +83,22 @@ def test_committed_with_its_results(path):
 @pytest.mark.parametrize("name", ["02_train_euclidean", "03_train_hyperbolic"])
 def test_parameters_are_those_of_a_run(name):
     values = {}
-    cell = next(cell for cell in cells(ROOT / "notebooks" / f"{name}.ipynb") if "parameters" in cell["metadata"].get("tags", []))
+    cell = next(
+        cell
+        for cell in cells(ROOT / "notebooks" / f"{name}.ipynb")
+        if "parameters" in cell["metadata"].get("tags", [])
+    )
     exec(source(cell), values)
-    given = {k: v for k, v in values.items() if not k.startswith("__") and k not in ("preset", "download", "output", "processes")}
-    space = {"space": "euclidean", "entailment": "none"} if name.startswith("02") else {"space": "lorentz"}
+    given = {
+        k: v
+        for k, v in values.items()
+        if not k.startswith("__") and k not in ("preset", "download", "output", "processes")
+    }
+    space = (
+        {"space": "euclidean", "entailment": "none"}
+        if name.startswith("02")
+        else {"space": "lorentz"}
+    )
     assert RunConfig.create(values["preset"], **{**space, **given}).space == space["space"]
 
 
@@ -74,7 +107,10 @@ def test_parameters_are_those_of_a_run(name):
     ("parameter", "sentence"),
     [
         (("curvature", "-1"), "curvature must be a number from 0.001 to 1000, not -1."),
-        (("entailment", "nonsense"), "entailment must be one of 'none', 'pair', 'stacked' or 'cones', not 'nonsense'."),
+        (
+            ("entailment", "nonsense"),
+            "entailment must be one of 'none', 'pair', 'stacked' or 'cones', not 'nonsense'.",
+        ),
         (("dataset", "nowhere.tsv"), "nowhere.tsv was not found."),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
@@ -90,8 +126,15 @@ def test_impossible_values_end_with_one_sentence(parameter, sentence, tmp_path):
 
 @pytest.mark.slow
 def test_a_held_curvature_is_recorded_as_such_from_the_notebooks_folder_too(tmp_path):
-    parameters = [("curvature", 4.0), ("learn_curvature", False), ("epochs", 1), ("output", tmp_path / "runs")]
-    done = papermill("03_train_hyperbolic.ipynb", tmp_path / "out.ipynb", *parameters, cwd=ROOT / "notebooks")
+    parameters = [
+        ("curvature", 4.0),
+        ("learn_curvature", False),
+        ("epochs", 1),
+        ("output", tmp_path / "runs"),
+    ]
+    done = papermill(
+        "03_train_hyperbolic.ipynb", tmp_path / "out.ipynb", *parameters, cwd=ROOT / "notebooks"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     history = pd.read_csv(next((tmp_path / "runs").glob("hyperbolic-cl-sel-*/history.csv")))
     assert len(history) == 2 and history["curvature"].sub(4.0).abs().max() < 1e-5
@@ -101,10 +144,18 @@ def test_a_held_curvature_is_recorded_as_such_from_the_notebooks_folder_too(tmp_
 @pytest.mark.parametrize("name", ["02_train_euclidean", "03_train_hyperbolic"])
 def test_a_real_table_of_barcodes(name, tmp_path, shared_data):
     table = Path(shared_data) / "insect1k" / "insect1k.tsv.gz"
-    done = papermill(f"notebooks/{name}.ipynb", tmp_path / "out.ipynb", ("dataset", table), ("epochs", 2), ("output", tmp_path / "runs"))
+    done = papermill(
+        f"notebooks/{name}.ipynb",
+        tmp_path / "out.ipynb",
+        ("dataset", table),
+        ("epochs", 2),
+        ("output", tmp_path / "runs"),
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     run = next((tmp_path / "runs").glob("*-seed0-*"))
     scores = pd.read_csv(run / "tables" / "validation.csv")
     assert set(scores["pairing"]) == {"DNA to DNA"}
     species = scores[(scores["rank"] == "species") & (scores["split"] == "unseen")]
-    assert species.filter(["mean", "value"]).iloc[0, 0] > 0.8, "two epochs are enough for most species of real reads"
+    assert species.filter(["mean", "value"]).iloc[0, 0] > 0.8, (
+        "two epochs are enough for most species of real reads"
+    )

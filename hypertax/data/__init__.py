@@ -1,166 +1,24 @@
-"""Specimens: the data sets that can be named, one table for all of them, and what is in it."""
+"""Specimens: photographs, barcodes, names and splits, read from tables or BIOSCAN-1M or simulated.
 
-from __future__ import annotations
+Whatever the source, the result is one table; `batches` turns it into tensors.
+"""
 
-import hashlib
-import os
-import platform
-import re
-import shutil
-import tempfile
-import time
-from pathlib import Path
+import lazy_loader
 
-import pandas as pd
-
-from hypertax.data.bioscan import Layout, read_bioscan1m
-from hypertax.data.split import SPLITS
-from hypertax.data.table import COLUMNS, read_table, table_stem
-from hypertax.files import ROOT, shown
-from hypertax.taxonomy import RANKS
-
-__all__ = ["COLUMNS", "data_set_name", "fingerprint", "known_rank_counts", "load_specimens", "simulated_folder", "summarise"]
-
-SIMULATED, BIOSCAN1M = "simulated", "bioscan-1m"
-_MANY_IMAGES = 200_000
-
-
-def load_specimens(dataset: str, *, seed: int = 0, data_dir: Path | None = None, download: bool = False) -> pd.DataFrame:
-    """The specimen table of a data set.
-
-    dataset: `simulated` (made on first use), `bioscan-1m`, or the path of a table (see `hypertax.data.table.read_table`). seed: of the
-    simulation, or of the split of a table that has none. data_dir: where the named data sets are; by default the environment's
-    HYPERTAX_DATA, otherwise `data` in the repository. download: let the package `bioscan-dataset` fetch BIOSCAN-1M.
-
-    Returns one row per specimen, all columns text, missing values NA: `sampleid`, `image` (absolute path), `barcode` (IUPAC codes in
-    upper case without gaps), `order`, `family`, `genus`, `species`, `split` (one of `hypertax.data.split.SPLITS`).
-
-    Raises:
-        ValueError: the data set is unknown, incomplete or wrong; the last line says what to do.
-    """
-    if dataset == SIMULATED:
-        folder = simulated_folder(seed=seed, data_dir=data_dir)
-        if Layout.of(folder).missing():
-            raise ValueError(
-                f"The simulated data in {shown(folder)} are not whole: delete this folder, and run again to have them made anew."
-            )
-        return read_bioscan1m(folder)
-    if dataset == BIOSCAN1M:
-        return read_bioscan1m(_data_dir(data_dir) / BIOSCAN1M, download=download)
-    return read_table(dataset, seed=seed)
-
-
-def data_set_name(dataset: str) -> str:
-    """A data set's short name, fit for a folder: `simulated`, `bioscan-1m`, or the stem of a table's file."""
-    if dataset in (SIMULATED, BIOSCAN1M):
-        return dataset
-    name = re.sub(r"[^\w.-]+", "-", table_stem(dataset)).strip("-.") or "table"
-    return f"{name}-table" if name in (SIMULATED, BIOSCAN1M) else name
-
-
-def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
-    """The folder of the simulated data set, made if it is not there.
-
-    Its name carries the seed and the version of the code that made it. Several processes may ask for it at once.
-    """
-    sources = sorted(Path(__file__).parent.glob("simulate*.py")) + [Path(__file__).with_name("split.py")]
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
-    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version}"
-    if target.is_dir():
-        return target
-    from hypertax.data.simulate import simulate
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target)
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}-{platform.node()}-{os.getpid()}-", dir=target.parent))
-    try:
-        simulate(holder / target.name, seed=seed)
-        try:
-            os.rename(holder / target.name, target)
-        except OSError:
-            # Another process was faster; the same seed and code made the same files.
-            if not target.is_dir():
-                raise
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
-    return target
-
-
-def _remove_abandoned(target: Path) -> None:
-    """Remove what killed processes left behind: of this machine when they are gone, of any other after a day."""
-    for holder in target.parent.glob(f".{target.name}-*"):
-        machine, _, pid = holder.name.removeprefix(f".{target.name}-").rpartition("-")[0].rpartition("-")
-        try:
-            old = time.time() - holder.stat().st_mtime > 86_400
-            if old or (machine == platform.node() and not _alive(int(pid))):
-                shutil.rmtree(holder, ignore_errors=True)
-        except FileNotFoundError:
-            continue
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # It is somebody else's.
-    return True
-
-
-def _data_dir(data_dir: Path | None) -> Path:
-    return Path(data_dir or os.environ.get("HYPERTAX_DATA") or ROOT / "data").expanduser().absolute()
-
-
-def fingerprint(specimens: pd.DataFrame) -> str:
-    """SHA-256 of a specimen table's content, 64 hexadecimal digits, the same wherever the data lie.
-
-    An image counts by its file's name and size (-1 where it is missing); above 200,000 images by its name only.
-    """
-    digest = hashlib.sha256()
-    sized = specimens["image"].notna().sum() <= _MANY_IMAGES
-    for start in range(0, len(specimens), 10_000):
-        part = specimens.iloc[start : start + 10_000]
-        for name in COLUMNS:
-            values = [_image_mark(path, sized) for path in part[name]] if name == "image" else part[name].fillna("\0").tolist()
-            digest.update("\x1f".join([name, *values, "\x1e"]).encode())
-    return digest.hexdigest()
-
-
-def _image_mark(path: str, sized: bool) -> str:
-    if pd.isna(path):
-        return "\0"
-    if not sized:
-        return os.path.basename(path)
-    try:
-        return f"{os.path.basename(path)}:{os.stat(path).st_size}"
-    except OSError:
-        return f"{os.path.basename(path)}:-1"
-
-
-def summarise(specimens: pd.DataFrame) -> pd.DataFrame:
-    """What each split holds: rows are the splits present and `all`; columns `specimens`, `species` (different names), `with image`,
-    `with barcode`, and `known order` to `known species` (specimens with a name of that rank)."""
-    counted = pd.DataFrame({"split": specimens["split"], "specimens": 1})
-    counted["with image"], counted["with barcode"] = specimens["image"].notna().astype(int), specimens["barcode"].notna().astype(int)
-    for rank in RANKS:
-        counted[f"known {rank}"] = specimens[rank].notna().astype(int)
-    table = counted.groupby("split").sum()
-    table.loc["all"] = counted.drop(columns="split").sum()
-    species = specimens.groupby("split")["species"].nunique()
-    table.insert(1, "species", species.reindex(table.index, fill_value=specimens["species"].nunique()))
-    return _in_order(table)
-
-
-def known_rank_counts(specimens: pd.DataFrame) -> pd.DataFrame:
-    """Where the labels stop: specimens of each split (rows; `all` last) by their deepest known rank (columns `none`, order to species)."""
-    deepest = pd.Series("none", index=specimens.index)
-    for rank in RANKS:
-        deepest[specimens[rank].notna()] = rank
-    table = pd.crosstab(specimens["split"], deepest).reindex(columns=["none", *RANKS], fill_value=0)
-    table.loc["all"] = table.sum()
-    return _in_order(table.rename_axis(columns=None))
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    return table.loc[[name for name in (*SPLITS, "all") if name in table.index]].rename_axis(index="split")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "specimens": [
+            "COLUMNS",
+            "data_set_name",
+            "fingerprint",
+            "load_specimens",
+            "simulated_folder",
+            "summarise",
+        ],
+        "table": ["read_table"],
+        "split": ["KEY_SPLITS", "QUERY_SPLITS", "SPLITS", "TRAINING_SPLITS", "clibd_split"],
+        "views": ["require_something_to_learn", "views_of"],
+        "batches": ["Batch", "Names", "Specimens", "loader"],
+    },
+)

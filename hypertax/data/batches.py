@@ -1,4 +1,5 @@
-"""From a specimen table to what a training step takes: images, barcodes, lineages and the names behind them as integers."""
+"""From a specimen table to what a training step takes: images, barcodes, lineages and the names
+behind them as integers."""
 
 from __future__ import annotations
 
@@ -12,23 +13,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes, base_codes
 from hypertax.data.images import Photographs, normalised
 from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
-from hypertax.tokens import BEYOND, BarcodeCodes, base_codes
 
 MASKED_BASES = 0.1
-"""In training, up to twice this share of a read's codes (a share drawn per read) is hidden as unknown."""
+"""In training, up to twice this share of a read's codes (a share drawn per read) is hidden as
+unknown."""
 SHIFT = 30
 """In training, a read begins up to this many bases earlier or later: real reads are not aligned."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some specimens. B rows; a modality that the table does not have is None, one that a specimen lacks is False in `has_*`.
+    """Some specimens. B rows; a modality that the table does not have is None, one that a specimen
+    lacks is False in `has_*`.
 
-    index: (B,) rows of the table. image: (B, 3, S, S), bytes where a worker read them and floats after `to`. has_image: (B,), False also
-    where the file could not be read. dna: (B, L) codes or tokens. lineage: (B, 4) taxa of `Names`, -1 unknown.
-    full_text: (B,) texts of `Names`, -1 without a label.
+    index: (B,) rows of the table. image: (B, 3, S, S), bytes where a worker read them and floats
+    after `to`. has_image: (B,), False also where the file could not be read. dna: (B, L) codes or
+    tokens. lineage: (B, 4) taxa of `Names`, -1 unknown. full_text: (B,) texts of `Names`, -1
+    without a label.
     """
 
     index: Tensor
@@ -40,9 +44,14 @@ class Batch:
     full_text: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device, the images as normalised floats: bytes are handed over, and made floats where they arrive."""
+        """The same on a device, the images as normalised floats: bytes are handed over, and made
+        floats where they arrive."""
         moved = self._each(lambda value: value.to(device, non_blocking=True))
-        return replace(moved, image=normalised(moved.image)) if moved.image is not None and moved.image.dtype == torch.uint8 else moved
+        return (
+            replace(moved, image=normalised(moved.image))
+            if moved.image is not None and moved.image.dtype == torch.uint8
+            else moved
+        )
 
     def rows(self, which: slice) -> Batch:
         """Some of its specimens."""
@@ -59,13 +68,17 @@ class Batch:
 class Names:
     """Every taxon and every text of a table, once.
 
-    taxa: DataFrame of `hypertax.taxonomy.taxa`. lineage: (N, 4) int64 of taxa. full_text: (N,) int64 of texts.
-    taxon_text: (T,) int64, the text of each taxon (bare or cumulative name). texts: list of strings.
+    taxa: DataFrame of `hypertax.taxonomy.taxa`. lineage: (N, 4) int64 of taxa. full_text: (N,)
+    int64 of texts. taxon_text: (T,) int64, the text of each taxon (bare or cumulative name). texts:
+    list of strings.
     """
 
     def __init__(self, specimens: pd.DataFrame, *, cumulative: bool = False) -> None:
         self.taxa = taxa(specimens)
-        index = {(rank, name): i for i, (rank, name) in enumerate(zip(self.taxa["rank"], self.taxa["name"], strict=True))}
+        index = {
+            (rank, name): i
+            for i, (rank, name) in enumerate(zip(self.taxa["rank"], self.taxa["name"], strict=True))
+        }
         self.lineage = np.full((len(specimens), len(RANKS)), -1, dtype=np.int64)
         for column, rank in enumerate(RANKS):
             codes, names = pd.factorize(specimens[rank])
@@ -73,7 +86,10 @@ class Names:
             self.lineage[:, column] = ids[codes]
         texts: dict[str, int] = {}
         self.taxon_text = np.array(
-            [texts.setdefault(rank_text(taxon, taxon["rank"], cumulative=cumulative), len(texts)) for taxon in self.taxa.to_dict("records")],
+            [
+                texts.setdefault(rank_text(taxon, taxon["rank"], cumulative=cumulative), len(texts))
+                for taxon in self.taxa.to_dict("records")
+            ],
             dtype=np.int64,
         )
         # One full text per distinct lineage, not per specimen.
@@ -81,9 +97,15 @@ class Names:
         names = self.taxa["name"].tolist()
         ids = []
         for row in unique:
-            text = full_text({rank: names[i] if i >= 0 else None for rank, i in zip(RANKS, row, strict=True)})
+            text = full_text(
+                {rank: names[i] if i >= 0 else None for rank, i in zip(RANKS, row, strict=True)}
+            )
             ids.append(-1 if text is None else texts.setdefault(text, len(texts)))
-        self.full_text = np.array(ids, dtype=np.int64)[inverse.reshape(-1)] if len(unique) else np.zeros(0, dtype=np.int64)
+        self.full_text = (
+            np.array(ids, dtype=np.int64)[inverse.reshape(-1)]
+            if len(unique)
+            else np.zeros(0, dtype=np.int64)
+        )
         self.texts = list(texts)
 
     def take(self, rows: np.ndarray) -> Names:
@@ -96,31 +118,55 @@ class Names:
 class Specimens(Dataset):
     """A specimen table as tensors.
 
-    table: the specimens. codes: how barcodes are read, None without them. image_size: side in pixels, 0 without images.
-    augment: random views of the images (`hypertax.data.images`) and of the barcodes: begun up to `SHIFT` bases earlier or later, so that
-    an unaligned read is not known by where it begins, and with some codes hidden, so that it is not known by a few of its bases [O].
+    table: the specimens. codes: how barcodes are read, None without them. image_size: side in
+    pixels, 0 without images. augment: random views of the images (`hypertax.data.images`) and of
+    the barcodes: begun up to `SHIFT` bases earlier or later, so that an unaligned read is not known
+    by where it begins, and with some codes hidden, so that it is not known by a few of its bases
+    [O].
     """
 
-    def __init__(self, table: pd.DataFrame, names: Names, codes: BarcodeCodes | None, image_size: int, augment: bool = False) -> None:
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        names: Names,
+        codes: BarcodeCodes | None,
+        image_size: int,
+        augment: bool = False,
+    ) -> None:
         self.table = table
         self.lineage = torch.from_numpy(names.lineage)
         self.full_text = torch.from_numpy(names.full_text)
         self.augment, self.codes = augment, codes
         self.bases = None if codes is None else torch.from_numpy(base_codes(table["barcode"]))
-        self.has_dna = torch.tensor([codes is not None and isinstance(read, str) for read in table["barcode"]], dtype=torch.bool)
-        paths = [path if isinstance(path, str) else None for path in table["image"]] if image_size else [None] * len(table)
-        self.photographs = Photographs(paths, image_size) if any(path is not None for path in paths) else None
+        self.has_dna = torch.tensor(
+            [codes is not None and isinstance(read, str) for read in table["barcode"]],
+            dtype=torch.bool,
+        )
+        paths = (
+            [path if isinstance(path, str) else None for path in table["image"]]
+            if image_size
+            else [None] * len(table)
+        )
+        self.photographs = (
+            Photographs(paths, image_size) if any(path is not None for path in paths) else None
+        )
 
     def __len__(self) -> int:
         return len(self.table)
 
     @property
     def has_image(self) -> Tensor:
-        """(N,) bool: which specimens have a photograph that can be read, as far as `note` was told."""
-        return torch.zeros(len(self), dtype=torch.bool) if self.photographs is None else self.photographs.present
+        """(N,) bool: which specimens have a photograph that can be read, as far as `note` was
+        told."""
+        return (
+            torch.zeros(len(self), dtype=torch.bool)
+            if self.photographs is None
+            else self.photographs.present
+        )
 
     def note(self, batch: Batch) -> None:
-        """Keep which photographs of a batch could be read; `photographs.unreadable()` lists the files of those that could not.
+        """Keep which photographs of a batch could be read; `photographs.unreadable()` lists the
+        files of those that could not.
 
         Raises:
             UnreadableImages: they are too many of those tried so far; see `hypertax.data.images`.
@@ -140,9 +186,14 @@ class Specimens(Dataset):
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.as_tensor(indices)
         if worker := get_worker_info():
-            # A worker's own stream would make a view depend on how many workers there are, and on the batches that it made before.
+            # A worker's own stream would make a view depend on how many workers there are, and on
+            # the batches that it made before.
             torch.manual_seed(worker.seed - worker.id + int(indices[0]))
-        image, has_image = (None, self.has_image[rows]) if self.photographs is None else self.photographs.view(rows, augment=self.augment)
+        image, has_image = (
+            (None, self.has_image[rows])
+            if self.photographs is None
+            else self.photographs.view(rows, augment=self.augment)
+        )
         return Batch(
             index=rows,
             image=image,
@@ -158,10 +209,13 @@ class Specimens(Dataset):
 
 
 def shifted(bases: Tensor, by: Tensor) -> Tensor:
-    """Reads (N, L) begun `by` (N,) bases later, or earlier where it is negative: what leaves is lost, what is not there is `BEYOND`."""
+    """Reads (N, L) begun `by` (N,) bases later, or earlier where it is negative: what leaves is
+    lost, what is not there is `BEYOND`."""
     place = torch.arange(bases.shape[1]) + by[:, None]
     inside = (place >= 0) & (place < bases.shape[1])
-    return torch.where(inside, bases.gather(1, place.clamp(0, bases.shape[1] - 1)), torch.full_like(bases, BEYOND))
+    return torch.where(
+        inside, bases.gather(1, place.clamp(0, bases.shape[1] - 1)), torch.full_like(bases, BEYOND)
+    )
 
 
 def loader(
@@ -173,10 +227,12 @@ def loader(
     share: tuple[int, int] = (0, 1),
     workers: int = 0,
 ) -> DataLoader:
-    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than half the size is dropped.
+    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than
+    half the size is dropped.
 
-    start: batches to leave out at the beginning. share: (i, n), the i-th of n parts of every batch, for one of n processes; together
-    they are the whole batch, in its order. workers: processes that prepare batches.
+    start: batches to leave out at the beginning. share: (i, n), the i-th of n parts of every batch,
+    for one of n processes; together they are the whole batch, in its order. workers: processes that
+    prepare batches.
     """
     generator = None if shuffle_seed is None else torch.Generator().manual_seed(shuffle_seed)
     return DataLoader(
@@ -194,7 +250,14 @@ def loader(
 class _Rows(Sampler):
     """The rows of each batch, as `loader` describes them."""
 
-    def __init__(self, count: int, batch_size: int, generator: torch.Generator | None, start: int, share: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        generator: torch.Generator | None,
+        start: int,
+        share: tuple[int, int],
+    ) -> None:
         self.count, self.batch_size, self.generator = count, batch_size, generator
         self.start, self.share = start, share
         drop = generator is not None and count > batch_size and count % batch_size < batch_size / 2
@@ -204,7 +267,11 @@ class _Rows(Sampler):
         return self.batches - self.start
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = torch.arange(self.count) if self.generator is None else torch.randperm(self.count, generator=self.generator)
+        order = (
+            torch.arange(self.count)
+            if self.generator is None
+            else torch.randperm(self.count, generator=self.generator)
+        )
         part, parts = self.share
         for rows in order.split(self.batch_size)[self.start : self.batches]:
             yield rows.tensor_split(parts)[part].tolist()

@@ -25,7 +25,8 @@ _PLURAL = {"order": "orders", "family": "families", "genus": "genera", "species"
 
 
 class SpecimenTableError(ValueError):
-    """A table of specimens that cannot be used. The message has a line for each kind of problem; `problems` holds them."""
+    """A table of specimens that cannot be used. The message has a line for each kind of problem;
+    `problems` holds them."""
 
     def __init__(self, message: str, problems: list[Problem]) -> None:
         super().__init__(message)
@@ -34,30 +35,40 @@ class SpecimenTableError(ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of problem: what it is, the positions (0-based) of the rows that have it, and what to do."""
+    """One kind of problem: what it is, the positions (0-based) of the rows that have it, and what
+    to do."""
 
     what: str
     todo: str
     positions: np.ndarray
 
     def line(self, names: Sequence, label: str) -> str:
-        """The problem in one line; `names` gives what each row is called, `label` what such a name is ("row")."""
+        """The problem in one line; `names` gives what each row is called, `label` what such a name
+        is ("row")."""
         places = [str(names[i]) for i in self.positions[:SHOWN]]
         more = len(self.positions) - len(places)
         label += "s" if len(self.positions) > 1 else ""
-        where = f" ({label} {', '.join(places)}{f' and {more:,} more' if more else ''})" if places else ""
+        where = (
+            f" ({label} {', '.join(places)}{f' and {more:,} more' if more else ''})"
+            if places
+            else ""
+        )
         return f"- {self.what}{where}: {self.todo}."
 
 
-def check_specimens(table: pd.DataFrame, *, source: str, rows: Sequence[int] | None = None, images: bool = True) -> None:
+def check_specimens(
+    table: pd.DataFrame, *, source: str, rows: Sequence[int] | None = None, images: bool = True
+) -> None:
     """Raise one error that names everything wrong with a table of specimens.
 
-    table: a specimen table (the columns `load_specimens` returns). source: its name, for the message. rows: the line of the source
-    that each row comes from (1-based, the header being line 1); without it rows are named by their `sampleid`. images: also open
-    every image, which for a million of them takes minutes.
+    table: a specimen table (the columns `load_specimens` returns). source: its name, for the
+    message. rows: the line of the source that each row comes from (1-based, the header being line
+    1); without it rows are named by their `sampleid`. images: also open every image, which for a
+    million of them takes minutes.
 
     Raises:
-        SpecimenTableError: first a summary, then a line for each kind of problem with its rows, last what to do.
+        SpecimenTableError: first a summary, then a line for each kind of problem with its rows,
+        last what to do.
     """
     problems = list(_problems(table.reset_index(drop=True), images))
     if not problems:
@@ -68,24 +79,42 @@ def check_specimens(table: pd.DataFrame, *, source: str, rows: Sequence[int] | N
     summary += f" in {wrong:,} of its {_count(len(table), 'row')}." if wrong else "."
     names, label = (rows, "row") if rows is not None else (table["sampleid"].to_numpy(), "specimen")
     header = " (row 1 is its header)" if wrong and rows is not None else ""
-    last = f"Correct {'these problems' if several else 'this problem'} in {source}{header}{', or remove the rows,' if wrong else ''} and run again."
-    raise SpecimenTableError("\n".join([summary, *(problem.line(names, label) for problem in problems), last]), problems)
+    last = (
+        f"Correct {'these problems' if several else 'this problem'} in"
+        f" {source}{header}{', or remove the rows,' if wrong else ''} and run again."
+    )
+    raise SpecimenTableError(
+        "\n".join([summary, *(problem.line(names, label) for problem in problems), last]), problems
+    )
 
 
 def _problems(table: pd.DataFrame, images: bool) -> Iterator[Problem]:
     if table.empty:
-        yield Problem("there are no specimens", "the table needs at least one row below its header", _NOWHERE)
+        yield Problem(
+            "there are no specimens", "the table needs at least one row below its header", _NOWHERE
+        )
         return
     yield from _identifiers(table)
     if table[list(RANKS)].isna().all(axis=None):
-        yield Problem("no specimen has a taxonomic label", f"name at least one of the columns {', '.join(RANKS)} and fill it", _NOWHERE)
+        yield Problem(
+            "no specimen has a taxonomic label",
+            f"name at least one of the columns {', '.join(RANKS)} and fill it",
+            _NOWHERE,
+        )
     yield from _two_parents(table)
     empty = table["barcode"].isna() & table["image"].isna()
     if empty.all():
-        todo = "the table needs a column `nucraw` with sequences (or a FASTA file beside it) or a column `image_file` with file names"
+        todo = (
+            "the table needs a column `nucraw` with sequences (or a FASTA file beside it) or"
+            " a column `image_file` with file names"
+        )
         yield Problem("no specimen has a barcode or an image", todo, _NOWHERE)
     elif (at := np.flatnonzero(empty)).size:
-        yield Problem(f"{_count(at.size, 'specimen')} with neither a barcode nor an image", "remove the row, or fill one of them", at)
+        yield Problem(
+            f"{_count(at.size, 'specimen')} with neither a barcode nor an image",
+            "remove the row, or fill one of them",
+            at,
+        )
     yield from _letters(table["barcode"])
     if images:
         yield from _images(table["image"])
@@ -99,9 +128,14 @@ def _count(n: int, noun: str) -> str:
 def _identifiers(table: pd.DataFrame) -> Iterator[Problem]:
     sampleid = table["sampleid"]
     if (at := np.flatnonzero(sampleid.isna())).size:
-        yield Problem(f"{_count(at.size, 'specimen')} without a sampleid", "give each one of its own", at)
+        yield Problem(
+            f"{_count(at.size, 'specimen')} without a sampleid", "give each one of its own", at
+        )
     if (at := np.flatnonzero(sampleid.notna() & sampleid.duplicated(keep=False))).size:
-        what = f"{_count(at.size, 'specimen')} whose sampleid occurs more than once, such as {sampleid[at[0]]!r}"
+        what = (
+            f"{_count(at.size, 'specimen')} whose sampleid occurs more than once, such as"
+            f" {sampleid[at[0]]!r}"
+        )
         yield Problem(what, "give each its own, or keep one row of each", at)
 
 
@@ -109,14 +143,19 @@ def _letters(barcodes: pd.Series) -> Iterator[Problem]:
     at = np.flatnonzero(barcodes.notna() & ~barcodes.str.fullmatch(f"[{IUPAC}]+", na=True))
     if at.size:
         strange = sorted(set("".join(barcodes[at[:1000]])) - set(IUPAC))
-        what = f"{_count(at.size, 'barcode')} with characters that are not nucleotide codes, such as {''.join(strange[:5])!r}"
+        what = (
+            f"{_count(at.size, 'barcode')} with characters that are not nucleotide codes,"
+            f" such as {''.join(strange[:5])!r}"
+        )
         yield Problem(what, f"only the letters {IUPAC} and the gap - are allowed", at)
 
 
 def _images(images: pd.Series) -> Iterator[Problem]:
     present = images[images.notna()]
     missing, broken = [], []
-    for position, path in tqdm(present.items(), "Checking images", len(present), disable=len(present) <= 2000, leave=False):
+    for position, path in tqdm(
+        present.items(), "Checking images", len(present), disable=len(present) <= 2000, leave=False
+    ):
         try:
             with Image.open(path) as image:
                 image.verify()
@@ -128,14 +167,19 @@ def _images(images: pd.Series) -> Iterator[Problem]:
         what = f"{_count(len(missing), 'image')} not found, such as {shown(images[missing[0]])}"
         yield Problem(what, "put the files there, or leave the field empty", np.array(missing))
     if broken:
-        what = f"{_count(len(broken), 'file')} that cannot be opened as an image, such as {shown(images[broken[0]])}"
+        what = (
+            f"{_count(len(broken), 'file')} that cannot be opened as an image, such as"
+            f" {shown(images[broken[0]])}"
+        )
         yield Problem(what, "replace the file, or leave the field empty", np.array(broken))
 
 
 def _two_parents(table: pd.DataFrame) -> Iterator[Problem]:
-    """Names of one rank that stand under two names of a higher one; a missing parent contradicts nothing.
+    """Names of one rank that stand under two names of a higher one; a missing parent contradicts
+    nothing.
 
-    What only follows from another contradiction is not said again: a genus under two families may well be under two orders.
+    What only follows from another contradiction is not said again: a genus under two families may
+    well be under two orders.
     """
     codes = {rank: pd.factorize(table[rank])[0] for rank in RANKS}
     said: dict[tuple[str, str], np.ndarray] = {}
@@ -152,39 +196,57 @@ def _two_parents(table: pd.DataFrame) -> Iterator[Problem]:
             double = distinct["child"][distinct["child"].duplicated()].unique()
             said[child, parent] = follows | np.isin(codes[child], double)
             if double.size:
-                pairs = pairs[pairs["child"].isin(double)].set_axis(rows[pairs["child"].isin(double)])
+                pairs = pairs[pairs["child"].isin(double)].set_axis(
+                    rows[pairs["child"].isin(double)]
+                )
                 yield _double_problem(table, child, parent, pairs)
 
 
 def _whole_names(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Every row of the names that occur in the given rows; arrays of N codes (-1 missing) and N booleans."""
+    """Every row of the names that occur in the given rows; arrays of N codes (-1 missing) and N
+    booleans."""
     return rows | (np.isin(codes, np.unique(codes[rows])) & (codes >= 0))
 
 
 def _double_problem(table: pd.DataFrame, child: str, parent: str, pairs: pd.DataFrame) -> Problem:
-    """pairs: codes of `child` and `parent`, indexed by position, of the names with several parents only."""
-    # The rows to look at: all those of a name's rarer parents, and the first of its most frequent one to compare with.
+    """pairs: codes of `child` and `parent`, indexed by position, of the names with several parents
+    only."""
+    # The rows to look at: all those of a name's rarer parents, and the first of its most frequent
+    # one to compare with.
     often = pairs.groupby(["child", "parent"]).size().groupby(level="child").idxmax()
     usual = pd.MultiIndex.from_frame(pairs).isin(often.to_list())
     look = pairs.index[~usual | ~pairs.duplicated()].to_numpy()
     first = pairs[pairs["child"] == pairs["child"].iloc[0]].drop_duplicates("parent").index
     name, parents = table[child][first[0]], table[parent][first].to_list()
     n = pairs["child"].nunique()
-    what = f"{n:,} {child if n == 1 else _PLURAL[child]} under more than one {parent}, such as {name} under {' and '.join(parents)}"
+    what = (
+        f"{n:,} {child if n == 1 else _PLURAL[child]} under more than one {parent}, such as"
+        f" {name} under {' and '.join(parents)}"
+    )
     return Problem(what, f"give it one {parent}" if n == 1 else f"give each one {parent}", look)
 
 
 def _splits(table: pd.DataFrame) -> Iterator[Problem]:
     split, species = table["split"], table["species"]
     if (at := np.flatnonzero(~split.isin(SPLITS))).size:
-        names = [repr(name) if pd.notna(name) else "an empty field" for name in split[at].unique()[:3]]
-        todo = f"the splits are {', '.join(SPLITS)}; without a column `split` they are made by CLIBD's recipe"
-        yield Problem(f"{_count(at.size, 'specimen')} in no known split, such as {', '.join(names)}", todo, at)
+        names = [
+            repr(name) if pd.notna(name) else "an empty field" for name in split[at].unique()[:3]
+        ]
+        todo = (
+            f"the splits are {', '.join(SPLITS)}; without a column `split` they are made by"
+            " CLIBD's recipe"
+        )
+        yield Problem(
+            f"{_count(at.size, 'specimen')} in no known split, such as {', '.join(names)}", todo, at
+        )
     seen = split.isin({*SEEN_SPLITS, *TRAINING_SPLITS})
     both = set(species[seen].dropna()) & set(species[split.isin(UNSEEN_SPLITS)].dropna())
     if both:
         what = f"{len(both):,} species both in seen and in unseen splits, such as {min(both)}"
         yield Problem(what, "put all its specimens on one side", np.flatnonzero(species.isin(both)))
     if not split.isin(TRAINING_SPLITS).any():
-        todo = "put some into train_seen or no_split, or add specimens: the recipe trains on species of at least 10"
+        todo = (
+            "put some into train_seen or no_split, or add specimens: the recipe trains on"
+            " species of at least 10"
+        )
         yield Problem("no specimen is in a training split", todo, _NOWHERE)

@@ -1,4 +1,5 @@
-"""Photographs as tensors: decoding to a square, the random view of training and the central one of evaluation."""
+"""Photographs as tensors: decoding to a square, the random view of training and the central one of
+evaluation."""
 
 from __future__ import annotations
 
@@ -25,26 +26,33 @@ ROTATION = 45.0
 CACHED = 20_000
 """Up to this many photographs are decoded once and kept, reduced, in memory."""
 MOST_UNREADABLE = 0.01
-"""A larger share of unreadable files is an error: something is wrong with the folder or the disk, not with a file."""
+"""A larger share of unreadable files is an error: something is wrong with the folder or the disk,
+not with a file."""
 JUDGED_FROM = 1000
-"""That share is judged once so many files were tried, or all there are, so that two bad files in a first batch end nothing."""
+"""That share is judged once so many files were tried, or all there are, so that two bad files in a
+first batch end nothing."""
 
 
 class UnreadableImages(ValueError):
-    """More of the photographs cannot be read than a training should do without; the message names the first of them."""
+    """More of the photographs cannot be read than a training should do without; the message names
+    the first of them."""
 
 
 class Photographs:
-    """The image files of a table, as (3, R, R) bytes with R = 256/224 of the encoder's image size [B].
+    """The image files of a table, as (3, R, R) bytes with R = 256/224 of the encoder's image size
+    [B].
 
-    paths: one per specimen, None where it has none (black). size: side S of the views given to the encoder, pixels.
-    present: (N,) bool, False without a path and where a reading that `note` was told of failed. tried: (N,) bool, those it was told of.
+    paths: one per specimen, None where it has none (black). size: side S of the views given to the
+    encoder, pixels. present: (N,) bool, False without a path and where a reading that `note` was
+    told of failed. tried: (N,) bool, those it was told of.
     """
 
     def __init__(self, paths: list[str | None], size: int) -> None:
         self.paths, self.size = paths, size
         self.side = round(size * 256 / 224)
-        self.to_square = v2.Compose([v2.Resize(self.side, antialias=True), v2.CenterCrop(self.side), v2.PILToTensor()])
+        self.to_square = v2.Compose(
+            [v2.Resize(self.side, antialias=True), v2.CenterCrop(self.side), v2.PILToTensor()]
+        )
         self.has_path = torch.tensor([path is not None for path in paths], dtype=torch.bool)
         self.present, self.tried = self.has_path.clone(), torch.zeros(len(paths), dtype=torch.bool)
         self.cache: Tensor | None = None
@@ -53,13 +61,21 @@ class Photographs:
         """Decode every photograph once, in threads, unless there are too many to keep.
 
         Raises:
-            UnreadableImages: more than `MOST_UNREADABLE` of them cannot be read; a smaller share is black and not `present`.
+            UnreadableImages: more than `MOST_UNREADABLE` of them cannot be read; a smaller share is
+            black and not `present`.
         """
         if self.cache is None and len(self.paths) <= CACHED:
             cache = torch.zeros(len(self.paths), 3, self.side, self.side, dtype=torch.uint8)
             with ThreadPoolExecutor() as pool:
                 found = pool.map(self._read, cache, self.paths)
-                bar = tqdm(found, total=len(self.paths), desc="reading images", leave=False, mininterval=1, delay=2)
+                bar = tqdm(
+                    found,
+                    total=len(self.paths),
+                    desc="reading images",
+                    leave=False,
+                    mininterval=1,
+                    delay=2,
+                )
                 read = torch.tensor(list(bar), dtype=torch.bool)
             self.note(torch.arange(len(read)), read)
             self.cache = cache
@@ -73,33 +89,46 @@ class Photographs:
             with open(path, "rb") as file:
                 content = io.BytesIO(file.read())
             with Image.open(content) as image:
-                # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
+                # JPEG decodes at a reduced scale when the target is small: most of the time is
+                # saved there.
                 image.draft("RGB", (2 * self.side,) * 2)
                 picture = image if image.mode == "RGB" else image.convert("RGB")
-                square.copy_(self._middle(picture) if min(picture.size) == self.side else self.to_square(picture))
+                square.copy_(
+                    self._middle(picture)
+                    if min(picture.size) == self.side
+                    else self.to_square(picture)
+                )
         except UNREADABLE:
             return False
         return True
 
     def _middle(self, picture: Image.Image) -> Tensor:
-        """What `to_square` makes of a picture that is not to be resized, as BIOSCAN's at 224 px are not, without its copies."""
+        """What `to_square` makes of a picture that is not to be resized, as BIOSCAN's at 224 px are
+        not, without its copies."""
         left, top = (round((length - self.side) / 2) for length in picture.size)
         pixels = np.asarray(picture)[top : top + self.side, left : left + self.side]
         # Without a warning that the picture's own pixels are not to be written to.
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
     def note(self, rows: Tensor, read: Tensor) -> None:
-        """Keep what a reading found, `read` (B,) bool, of some rows (B,): a loader's workers are copies, and know it for themselves only.
+        """Keep what a reading found, `read` (B,) bool, of some rows (B,): a loader's workers are
+        copies, and know it for themselves only.
 
         Raises:
-            UnreadableImages: more than `MOST_UNREADABLE` of the files tried so far (and more than one) cannot be read.
+            UnreadableImages: more than `MOST_UNREADABLE` of the files tried so far (and more than
+            one) cannot be read.
         """
         self.present[rows], self.tried[rows] = read, self.has_path[rows]
         tried, bad = int(self.tried.sum()), int((self.tried & ~self.present).sum())
-        if (tried >= JUDGED_FROM or tried == int(self.has_path.sum())) and bad > max(1, MOST_UNREADABLE * tried):
-            first = ", ".join(shown(path) for path in self.unreadable()[:3]) + (", ..." if bad > 3 else "")
+        if (tried >= JUDGED_FROM or tried == int(self.has_path.sum())) and bad > max(
+            1, MOST_UNREADABLE * tried
+        ):
+            first = ", ".join(shown(path) for path in self.unreadable()[:3]) + (
+                ", ..." if bad > 3 else ""
+            )
             raise UnreadableImages(
-                f"{bad:,} of the {tried:,} images tried cannot be read, which is more than {MOST_UNREADABLE:.0%}: "
+                f"{bad:,} of the {tried:,} images tried cannot be read, which is more than"
+                f" {MOST_UNREADABLE:.0%}: "
                 f"check that these files are there and whole: {first}"
             )
 
@@ -108,69 +137,111 @@ class Photographs:
         return [self.paths[i] for i in torch.nonzero(self.tried & ~self.present).flatten().tolist()]
 
     def view(self, rows: Tensor, *, augment: bool) -> tuple[Tensor, Tensor]:
-        """Views of some rows: random ones for training, the central crop otherwise; black where no file can be read.
+        """Views of some rows: random ones for training, the central crop otherwise; black where no
+        file can be read.
 
-        Returns (B, 3, S, S), normalised floats or, of photographs that a loader's worker reads, bytes: a quarter to hand over, and
-        `normalised` where they arrive; and (B,) bool, whether there is a photograph that could be read.
+        Returns (B, 3, S, S), normalised floats or, of photographs that a loader's worker reads,
+        bytes: a quarter to hand over, and `normalised` where they arrive; and (B,) bool, whether
+        there is a photograph that could be read.
         """
         if self.cache is not None:
             squares, read = self.cache[rows], self.present[rows]
-            return normalised(random_view(squares.float(), self.size) if augment else central_view(squares, self.size)), read
-        squares = torch.zeros(len(rows), self.side, self.side, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-        read = torch.tensor([self._read(square, self.paths[i]) for square, i in zip(squares, rows.tolist(), strict=True)], dtype=torch.bool)
+            return normalised(
+                random_view(squares.float(), self.size)
+                if augment
+                else central_view(squares, self.size)
+            ), read
+        squares = torch.zeros(len(rows), self.side, self.side, 3, dtype=torch.uint8).permute(
+            0, 3, 1, 2
+        )
+        read = torch.tensor(
+            [
+                self._read(square, self.paths[i])
+                for square, i in zip(squares, rows.tolist(), strict=True)
+            ],
+            dtype=torch.bool,
+        )
         view = random_bytes(squares, self.size) if augment else central_view(squares, self.size)
         return (view if get_worker_info() else normalised(view)), read
 
 
 def normalised(view: Tensor) -> Tensor:
-    """(B, 3, S, S) of 0 to 255, bytes or floats, as floats by ImageNet's mean and deviation, the channels last in memory."""
+    """(B, 3, S, S) of 0 to 255, bytes or floats, as floats by ImageNet's mean and deviation, the
+    channels last in memory."""
     count, channels, height, width = view.shape
-    # Whole rows of pixels at a time: three channels in the innermost loop would take several times as long.
-    mean, std = ((255 * torch.tensor(values, device=view.device)).repeat(width) for values in (MEAN, STD))
+    # Whole rows of pixels at a time: three channels in the innermost loop would take several times
+    # as long.
+    mean, std = (
+        (255 * torch.tensor(values, device=view.device)).repeat(width) for values in (MEAN, STD)
+    )
     lines = view.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-    return lines.to(torch.float32, copy=True).sub_(mean).div_(std).view(count, height, width, channels).permute(0, 3, 1, 2)
+    return (
+        lines.to(torch.float32, copy=True)
+        .sub_(mean)
+        .div_(std)
+        .view(count, height, width, channels)
+        .permute(0, 3, 1, 2)
+    )
 
 
 def central_view(squares: Tensor, size: int) -> Tensor:
     """The middle of squares, (B, 3, R, R) to (B, 3, S, S)."""
     margin = (squares.shape[-1] - size) // 2
-    return squares[..., margin : margin + size, margin : margin + size].contiguous(memory_format=torch.channels_last)
+    return squares[..., margin : margin + size, margin : margin + size].contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def random_affine(count: int, side: int, size: int) -> Tensor:
-    """(count, 2, 3) maps from a view's coordinates to those of its square: turns by up to 45 degrees, flips both ways, and shifts [B]."""
+    """(count, 2, 3) maps from a view's coordinates to those of its square: turns by up to 45
+    degrees, flips both ways, and shifts [B]."""
     angle = (2 * torch.rand(count) - 1) * math.radians(ROTATION)
     flips = 2.0 * torch.randint(2, (count, 2)) - 1
     shift = (2 * torch.rand(count, 2) - 1) * (side - size) / side
-    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)
+    turn = torch.stack(
+        [torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)],
+        -2,
+    )
     return torch.cat([size / side * turn * flips[:, None, :], shift[..., None]], dim=-1)
 
 
 def random_view(squares: Tensor, size: int) -> Tensor:
-    """Rotated by up to 45 degrees, flipped both ways and cropped at random, each image by itself [B]: (B, 3, R, R) to (B, 3, S, S) floats.
+    """Rotated by up to 45 degrees, flipped both ways and cropped at random, each image by itself
+    [B]: (B, 3, R, R) to (B, 3, S, S) floats.
 
-    One resampling for the whole batch; where a rotated crop reaches over the edge the picture is mirrored.
+    One resampling for the whole batch; where a rotated crop reaches over the edge the picture is
+    mirrored.
     """
     count = len(squares)
-    grid = F.affine_grid(random_affine(count, squares.shape[-1], size), [count, 3, size, size], align_corners=False)
-    return F.grid_sample(squares, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    grid = F.affine_grid(
+        random_affine(count, squares.shape[-1], size), [count, 3, size, size], align_corners=False
+    )
+    return F.grid_sample(
+        squares, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
 
 
 def random_bytes(squares: Tensor, size: int) -> Tensor:
-    """`random_view` of bytes, rounded to bytes: (B, 3, R, R) to (B, 3, S, S), the channels last in memory.
+    """`random_view` of bytes, rounded to bytes: (B, 3, R, R) to (B, 3, S, S), the channels last in
+    memory.
 
-    Three times as fast for large pictures: a few at a time stay in the processor's cache, and a grid that is a sum of a row and a column
-    costs less than `affine_grid`'s matrix product. That rounds otherwise in the last digit, so what is in memory keeps `random_view`.
+    Three times as fast for large pictures: a few at a time stay in the processor's cache, and a
+    grid that is a sum of a row and a column costs less than `affine_grid`'s matrix product. That
+    rounds otherwise in the last digit, so what is in memory keeps `random_view`.
     """
     maps = random_affine(len(squares), squares.shape[-1], size)
     centres = (2 * torch.arange(size) + 1) / size - 1
     across, down = maps[:, :, :1] * centres, maps[:, :, 1:2] * centres + maps[:, :, 2:]
-    views = torch.empty(len(squares), 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last)
+    views = torch.empty(
+        len(squares), 3, size, size, dtype=torch.uint8, memory_format=torch.channels_last
+    )
     at_once = torch.get_num_threads()
     for start in range(0, len(squares), at_once):
         part = slice(start, start + at_once)
         grid = (across[part, :, None, :] + down[part, :, :, None]).permute(0, 2, 3, 1)
         floats = squares[part].to(torch.float32, memory_format=torch.contiguous_format)
-        sampled = F.grid_sample(floats, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        sampled = F.grid_sample(
+            floats, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
         views[part] = sampled.round_()
     return views

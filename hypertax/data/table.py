@@ -1,4 +1,5 @@
-"""Specimens from a table of one's own: TSV, CSV or Parquet, with the column names that BIOSCAN, BOLD and Darwin Core use."""
+"""Specimens from a table of one's own: TSV, CSV or Parquet, with the column names that BIOSCAN,
+BOLD and Darwin Core use."""
 
 from __future__ import annotations
 
@@ -22,11 +23,39 @@ from hypertax.taxonomy import RANKS
 COLUMNS = ("sampleid", "image", "barcode", *RANKS, "split")
 """Columns of a specimen table."""
 
-# Names are compared in lower case without punctuation and prefix ("dwc:scientificName"); the first one present is taken.
+# Names are compared in lower case without punctuation and prefix ("dwc:scientificName"); the first
+# one present is taken.
 ALIASES = {
-    "sampleid": ("sampleid", "processid", "specimenid", "occurrenceid", "materialsampleid", "catalognumber", "id"),
-    "image": ("image", "imagefile", "imagepath", "imagefilename", "imagename", "filename", "file", "photo"),
-    "barcode": ("nucraw", "barcode", "dnabarcode", "nucleotides", "nuc", "dnasequence", "sequence", "seq", "dna"),
+    "sampleid": (
+        "sampleid",
+        "processid",
+        "specimenid",
+        "occurrenceid",
+        "materialsampleid",
+        "catalognumber",
+        "id",
+    ),
+    "image": (
+        "image",
+        "imagefile",
+        "imagepath",
+        "imagefilename",
+        "imagename",
+        "filename",
+        "file",
+        "photo",
+    ),
+    "barcode": (
+        "nucraw",
+        "barcode",
+        "dnabarcode",
+        "nucleotides",
+        "nuc",
+        "dnasequence",
+        "sequence",
+        "seq",
+        "dna",
+    ),
     "order": ("order", "ordername"),
     "family": ("family", "familyname"),
     "genus": ("genus", "genusname"),
@@ -38,22 +67,41 @@ ALIASES = {
     "processid": ("processid",),
     "chunk": ("chunknumber",),
 }
-PLACEHOLDERS = ("", "-", "?", "nan", "na", "n/a", "<na>", "none", "null", "not_classified", "not classified", "unclassified", "unknown")
+PLACEHOLDERS = (
+    "",
+    "-",
+    "?",
+    "nan",
+    "na",
+    "n/a",
+    "<na>",
+    "none",
+    "null",
+    "not_classified",
+    "not classified",
+    "unclassified",
+    "unknown",
+)
 """What people write for "missing", in lower case."""
 
 _TEXT = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _FASTA = (".fasta", ".fa", ".fas", ".fna")
-# "Aedes (Stegomyia) aegypti (Linnaeus, 1762)" is a binomial, "Aedes sp. 1" and "Aedes cf. aegypti" are not.
-_BINOMIAL = re.compile(r"([A-Z][a-zà-ÿ-]+)(?: \([A-Z][a-z-]+\))? ((?!(?:sp|spp|cf|aff|nr|near|gr|indet)\b)[a-z][a-zà-ÿ-]+)(?= |$)")
+# "Aedes (Stegomyia) aegypti (Linnaeus, 1762)" is a binomial, "Aedes sp. 1" and "Aedes cf. aegypti"
+# are not.
+_BINOMIAL = re.compile(
+    r"([A-Z][a-zà-ÿ-]+)(?: \([A-Z][a-z-]+\))?"
+    r" ((?!(?:sp|spp|cf|aff|nr|near|gr|indet)\b)[a-z][a-zà-ÿ-]+)(?= |$)"
+)
 
 
 def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
     """Specimens of a table: .tsv, .txt (tabs) or .csv, also with .gz, or .parquet.
 
-    Columns are found by their usual names whatever their case (see `ALIASES`); all but an identifier are optional. Images are paths
-    relative to the table's folder or to a folder `images` beside it. Barcodes may also stand in a FASTA file beside the table, of
-    the same name, whose records begin with the `sampleid` or `processid`. A column `split` is kept, otherwise CLIBD's recipe makes
-    one with `seed`.
+    Columns are found by their usual names whatever their case (see `ALIASES`); all but an
+    identifier are optional. Images are paths relative to the table's folder or to a folder `images`
+    beside it. Barcodes may also stand in a FASTA file beside the table, of the same name, whose
+    records begin with the `sampleid` or `processid`. A column `split` is kept, otherwise CLIBD's
+    recipe makes one with `seed`.
 
     Returns a specimen table; see `hypertax.data.load_specimens`.
 
@@ -64,10 +112,15 @@ def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
     given, path = Path(path), resolve(path)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "was not found"
-        raise ValueError(f"dataset must be 'simulated', 'bioscan-1m' or the path of a table; {given} {found}.")
+        raise ValueError(
+            f"dataset must be 'simulated', 'bioscan-1m' or the path of a table; {given} {found}."
+        )
     stem, ending = _stem_and_ending(path)
     if ending not in (*_TEXT, ".parquet"):
-        raise ValueError(f"{shown(path)} is not a table that can be read: save it as .tsv, .csv (also .gz) or .parquet.")
+        raise ValueError(
+            f"{shown(path)} is not a table that can be read: save it as .tsv, .csv (also .gz) or"
+            " .parquet."
+        )
     raw, rows = _read_parquet(path) if ending == ".parquet" else _read_text(path, _TEXT[ending])
     for column in raw.columns:
         raw[column] = _cleaned(raw[column])
@@ -86,7 +139,12 @@ def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
 
 def clean_barcodes(barcodes: pd.Series) -> pd.Series:
     """Upper case, without gaps and white space, U as T; NA where nothing is left."""
-    barcodes = barcodes.astype("str").str.replace(r"[-\s]+", "", regex=True).str.upper().str.replace("U", "T", regex=False)
+    barcodes = (
+        barcodes.astype("str")
+        .str.replace(r"[-\s]+", "", regex=True)
+        .str.upper()
+        .str.replace("U", "T", regex=False)
+    )
     return barcodes.mask(barcodes == "")
 
 
@@ -111,11 +169,17 @@ def _columns(header: list[str], path: Path) -> dict[str, str]:
     plain = {}
     for column in header:
         plain.setdefault(re.sub(r"[^a-z0-9]", "", str(column).rpartition(":")[2].lower()), column)
-    present = {ours: [plain[alias] for alias in aliases if alias in plain] for ours, aliases in ALIASES.items()}
+    present = {
+        ours: [plain[alias] for alias in aliases if alias in plain]
+        for ours, aliases in ALIASES.items()
+    }
     columns = {ours: theirs[0] for ours, theirs in present.items() if theirs}
     if "sampleid" not in columns:
         accepted = ", ".join(ALIASES["sampleid"])
-        raise ValueError(f"{shown(path)} has no column with the specimens' identifiers: name one of its columns {accepted}.")
+        raise ValueError(
+            f"{shown(path)} has no column with the specimens' identifiers: name one of its"
+            f" columns {accepted}."
+        )
     return columns
 
 
@@ -134,17 +198,33 @@ def _read_text(path: Path, separator: str) -> tuple[pd.DataFrame, np.ndarray]:
         columns = _columns(next(csv.reader([first], delimiter=separator), []), path)
         # In a TSV a quotation mark is a letter, unless the header shows that fields are quoted.
         quoted = separator != "\t" or first.startswith('"')
-        options = {"sep": separator, "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, "encoding": "utf-8-sig"}
+        options = {
+            "sep": separator,
+            "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            "encoding": "utf-8-sig",
+        }
         with warnings.catch_warnings():
             # Rows longer than the header: their fields would be shifted, or cut.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # All columns are read, since `usecols` would let rows of any length pass.
-            table = pd.read_csv(path, dtype="str", keep_default_na=False, skip_blank_lines=False, index_col=False, **options)
+            table = pd.read_csv(
+                path,
+                dtype="str",
+                keep_default_na=False,
+                skip_blank_lines=False,
+                index_col=False,
+                **options,
+            )
     except UnicodeDecodeError:
-        raise ValueError(f"{shown(path)} is not UTF-8 text: save it as a TSV or CSV file in UTF-8.") from None
+        raise ValueError(
+            f"{shown(path)} is not UTF-8 text: save it as a TSV or CSV file in UTF-8."
+        ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, OSError, EOFError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{shown(path)} cannot be read as a table ({reason}): check that it is whole and its columns agree.") from None
+        raise ValueError(
+            f"{shown(path)} cannot be read as a table ({reason}): check that it is whole and its"
+            " columns agree."
+        ) from None
     table = pd.DataFrame({ours: table[theirs] for ours, theirs in columns.items()})
     filled = ~table.isin(["", None]).all(axis=1)
     return table[filled].reset_index(drop=True), np.flatnonzero(filled) + 2
@@ -154,10 +234,14 @@ def _read_parquet(path: Path) -> tuple[pd.DataFrame, None]:
     try:
         columns = _columns(pq.read_schema(path).names, path)
         stored = pq.read_table(path, columns=list(dict.fromkeys(columns.values())))
-        return pd.DataFrame({ours: _text(stored.column(theirs)) for ours, theirs in columns.items()}), None
+        return pd.DataFrame(
+            {ours: _text(stored.column(theirs)) for ours, theirs in columns.items()}
+        ), None
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"{shown(path)} cannot be read as Parquet ({reason}): write it again.") from None
+        raise ValueError(
+            f"{shown(path)} cannot be read as Parquet ({reason}): write it again."
+        ) from None
 
 
 def _text(column: pa.ChunkedArray) -> pd.Series:
@@ -170,7 +254,8 @@ def _cleaned(column: pd.Series) -> pd.Series:
 
 
 def _species(raw: pd.DataFrame) -> pd.Series:
-    """Species names: as given; of genus and epithet where only the epithet is given; of a scientific name that is a species'."""
+    """Species names: as given; of genus and epithet where only the epithet is given; of a
+    scientific name that is a species'."""
     species, genus = (raw.get(column, _missing(len(raw))) for column in ("species", "genus"))
     epithet = species.where(species.str.fullmatch(r"[a-z][a-zà-ÿ-]+", na=False))
     epithet = epithet.fillna(raw["epithet"]) if "epithet" in raw else epithet
@@ -178,13 +263,16 @@ def _species(raw: pd.DataFrame) -> pd.Series:
     if "name" in raw:
         parts = raw["name"].str.extract(f"^{_BINOMIAL.pattern}")
         rank = raw.get("name_rank", _missing(len(raw))).str.lower()
-        species = species.fillna((parts[0] + " " + parts[1]).where(rank.isna() | (rank == "species")))
+        species = species.fillna(
+            (parts[0] + " " + parts[1]).where(rank.isna() | (rank == "species"))
+        )
     # "Aedes sp." stands for any number of species.
     return species.mask(species.str.fullmatch(r"(?:\S+ )?(?:sp|spp|indet)\.?", na=False))
 
 
 def _image_paths(names: pd.Series, chunk: pd.Series | None, folder: Path) -> pd.Series:
-    """Absolute paths. A name found in none of the places stays beside the table, where it is missed."""
+    """Absolute paths. A name found in none of the places stays beside the table, where it is
+    missed."""
     names = names.str.replace("\\", "/", regex=False)
     places = [f"{folder}/", f"{folder}/images/"]
     if chunk is not None:
@@ -209,12 +297,16 @@ def _from_fasta(path: Path, raw: pd.DataFrame, optional: bool) -> pd.Series:
     if "processid" in raw:
         found = found.fillna(raw["processid"].map(records))
     if found.isna().all() and not optional:
-        raise ValueError(f"No record of {shown(path)} has the sampleid or processid of a specimen: begin each header with one of them.")
+        raise ValueError(
+            f"No record of {shown(path)} has the sampleid or processid of a specimen: begin each"
+            " header with one of them."
+        )
     return found.astype("str")
 
 
 def read_fasta(path: str | os.PathLike) -> pd.Series:
-    """Sequences of a FASTA file (also .gz) by identifier: what stands after ">", up to a space or "|".
+    """Sequences of a FASTA file (also .gz) by identifier: what stands after ">", up to a space or
+    "|".
 
     Raises:
         ValueError: one sentence; the file is not FASTA, or two records of one identifier differ.
@@ -224,14 +316,22 @@ def read_fasta(path: str | os.PathLike) -> pd.Series:
         with _open(path) as file:
             text = file.read()
     except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise ValueError(f"{shown(path)} cannot be read as FASTA ({error}): write it again.") from None
+        raise ValueError(
+            f"{shown(path)} cannot be read as FASTA ({error}): write it again."
+        ) from None
     before, *records = re.split(r"(?m)^>", text)
     if before.strip() or not records:
         raise ValueError(f"{shown(path)} is not FASTA: its first line must begin with '>'.")
     heads, _, sequences = zip(*(record.partition("\n") for record in records), strict=True)
     names = [re.split(r"[|\s]", head.strip(), maxsplit=1)[0] for head in heads]
     series = pd.Series(sequences, index=names, dtype="str").str.replace(r"\s+", "", regex=True)
-    series = series[~(pd.DataFrame({"name": series.index, "sequence": series.to_numpy()}).duplicated().to_numpy())]
+    series = series[
+        ~(
+            pd.DataFrame({"name": series.index, "sequence": series.to_numpy()})
+            .duplicated()
+            .to_numpy()
+        )
+    ]
     if series.index.has_duplicates:
         twice = series.index[series.index.duplicated()][0]
         raise ValueError(f"{shown(path)} has two different records of {twice!r}: keep one.")

@@ -1,0 +1,242 @@
+"""`make bench`: what the losses and a training step cost, each as a ratio to its Euclidean
+counterpart in the same run.
+
+    python -m benchmarks.losses
+
+Machines differ and are shared, so seconds are printed for orientation only; the candidates take
+turns, and a ratio compares medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from hypertax.config.run_config import RunConfig
+from hypertax.data.batches import Names, loader
+from hypertax.files import ROOT
+from hypertax.geometry.spaces import LorentzSpace
+from hypertax.losses.contrastive import contrastive_loss
+from hypertax.losses.entailment import Cones, stacked_entailment
+from hypertax.model.model import build_model
+from hypertax.tables.table import frame_table, write_table
+from hypertax.training.trainer import Objective
+
+WIDTH = 768
+SPECIES, GENERA, FAMILIES, ORDERS = (
+    900,
+    300,
+    90,
+    12,
+)  # about what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
+MiB = 2**20
+
+
+def plain_euclidean(points: dict[str, Tensor], scale: Tensor) -> Tensor:
+    """The loss everyone would write: cosine logits and two `cross_entropy` calls per pair of
+    modalities, by autograd alone."""
+    names = list(points)
+    units = {name: F.normalize(value, dim=-1) for name, value in points.items()}
+    target = torch.arange(len(units[names[0]]))
+    terms = []
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            logits = scale * units[a] @ units[b].T
+            terms.append((F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2)
+    return torch.stack(terms).mean()
+
+
+class _Losses:
+    """One batch of random embeddings with lineages, and the two losses to compare on it."""
+
+    def __init__(self, size: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.space = LorentzSpace(("image", "dna", "text"), WIDTH)
+        self.leaves = {
+            m: torch.randn(size, WIDTH, generator=generator).requires_grad_()
+            for m in ("image", "dna", "text")
+        }
+        species = torch.randint(SPECIES, (size,), generator=generator)
+        genus, family, order = species % GENERA, species % FAMILIES, species % ORDERS
+        codes = torch.stack(
+            [
+                order,
+                ORDERS + family,
+                ORDERS + FAMILIES + genus,
+                ORDERS + FAMILIES + GENERA + species,
+            ],
+            dim=1,
+        )
+        # Labels stop anywhere, as BIOSCAN's do.
+        stop = torch.randint(1, 5, (size, 1), generator=generator)
+        codes = torch.where(torch.arange(4) < stop, codes, -1)
+        known = codes >= 0
+        taxa, positions = torch.unique(codes[known], return_inverse=True)
+        self.lineage = codes.clone()
+        self.lineage[known] = positions
+        self.taxa = torch.randn(len(taxa), WIDTH, generator=generator).requires_grad_()
+        self.scale = torch.tensor(10.0, requires_grad=True)
+        self.everyone = torch.ones(size, dtype=torch.bool)
+
+    def euclidean(self) -> None:
+        plain_euclidean(self.leaves, self.scale).backward()
+
+    def stacked(self) -> None:
+        points = {m: self.space.lift(self.space.tangent(v, m)) for m, v in self.leaves.items()}
+        taxa = self.space.lift(self.space.tangent(self.taxa, "text"))
+        present = dict.fromkeys(points, self.everyone)
+        loss = contrastive_loss(self.space, points, present, self.scale)
+        image, dna = ((points[m], self.everyone) for m in ("image", "dna"))
+        parts = stacked_entailment(taxa, self.lineage, image, dna, self.space.curvature, Cones())
+        (loss + parts["intra"] + parts["inter"]).backward()
+
+
+def _extra_memory(work: Callable[[], None]) -> float:
+    """Most resident memory above the start during the call, MiB, sampled a thousand times a
+    second."""
+    process = psutil.Process()
+    done = threading.Event()
+    peak = start = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.001):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work()
+    done.set()
+    watcher.join()
+    return (peak - start) / MiB
+
+
+def _in_turns(candidates: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each candidate, taking turns after one unmeasured call."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for work in candidates.values():
+        work()
+    for _ in range(rounds):
+        for name, work in candidates.items():
+            started = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def loss_costs(sizes: tuple[int, ...] = (1024, 2048, 4096), rounds: int = 3) -> pd.DataFrame:
+    """Contrastive + stacked entailment in the Lorentz space against a plain Euclidean contrastive
+    loss: forward and backward."""
+    rows = []
+    for size in tqdm(sizes, desc="losses"):
+        losses = _Losses(size)
+        memory = {
+            name: _extra_memory(work)
+            for name, work in (("stacked", losses.stacked), ("euclidean", losses.euclidean))
+        }
+        seconds = _in_turns({"euclidean": losses.euclidean, "stacked": losses.stacked}, rounds)
+        rows.append(
+            {
+                "batch": str(size),
+                "Euclidean CL, s": seconds["euclidean"],
+                "CL + SEL, s": seconds["stacked"],
+                "time ratio": seconds["stacked"] / seconds["euclidean"],
+                "Euclidean CL, MiB": memory["euclidean"],
+                "CL + SEL, MiB": memory["stacked"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
+    """One training step of the tiny preset, the paper's objectives and the recipes against
+    Euclidean CL.
+
+    A step is forward, backward, optimiser, and what follows it: bounds and, where they nest, cones.
+    specimens: training specimens; all their taxa count in the recipes that see every taxon at each
+    step.
+    """
+    settings = {
+        "Euclidean CL": {"space": "euclidean", "entailment": "none"},
+        "hyperbolic CL": {"space": "lorentz", "entailment": "none"},
+        "hyperbolic CL + SEL": {"space": "lorentz", "entailment": "stacked"},
+        "Euclidean, lineage": {"space": "euclidean", "recipe": "lineage"},
+        "hyperbolic, nested": {"space": "lorentz", "recipe": "nested"},
+    }
+    torch.set_num_threads(RunConfig.create("tiny").threads)
+    names = Names(specimens)
+    steps = {}
+    for label, setting in settings.items():
+        config = RunConfig.create("tiny", **setting)
+        model = build_model(config, specimens, names, np.ones(len(specimens), dtype=bool)).train()
+        data = model.tensors(specimens, names, augment=True)
+        batch = next(iter(loader(data, config.batch_size, shuffle_seed=0)))
+        objective = Objective(config, names, model)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+
+        def step(batch=batch, objective=objective, optimizer=optimizer, model=model) -> None:
+            optimizer.zero_grad()
+            objective(model, batch)["loss"].backward()
+            optimizer.step()
+            model.clamp_()
+
+        steps[label] = step
+    seconds = _in_turns(steps, rounds)
+    reference = seconds["Euclidean CL"]
+    return pd.DataFrame(
+        [
+            {"step": label, "seconds": value, "ratio": value / reference}
+            for label, value in seconds.items()
+        ]
+    )
+
+
+def main() -> None:
+    """Print both tables and write them to `tables/benchmarks`."""
+    from hypertax.data import load_specimens
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="measured calls of each loss")
+    rounds = parser.parse_args().rounds
+    folder = ROOT / "tables" / "benchmarks"
+    note = (
+        f"PyTorch {torch.__version__}, CPU, {torch.get_num_threads()} threads. Seconds depend"
+        " on the machine; ratios compare medians of one run."
+    )
+    losses = loss_costs(rounds=rounds)
+    print(losses.round(2).to_string(index=False))
+    write_table(
+        frame_table(losses),
+        "losses",
+        folder,
+        caption=f"Loss forward and backward, D = {WIDTH}",
+        note=note,
+        dataset="random embeddings",
+    )
+    specimens = load_specimens("simulated")
+    training = specimens[specimens["split"].isin(["no_split", "train_seen"])].reset_index(drop=True)
+    steps = step_costs(training, rounds=5 * rounds)
+    print(steps.round(3).to_string(index=False))
+    write_table(
+        frame_table(steps),
+        "steps",
+        folder,
+        caption="One training step, tiny preset, one thread",
+        note=note,
+        dataset="simulated",
+    )
+
+
+if __name__ == "__main__":
+    main()

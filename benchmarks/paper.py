@@ -1,0 +1,355 @@
+"""Planning the paper's experiment: what a step of the `paper` preset's models costs, and how the
+losses grow with the global batch.
+
+    python -m benchmarks.paper            # of the machine's GPU, or a scaled-down step on the CPU
+    python -m benchmarks.paper growth     # the losses alone, global batches up to 16,384
+
+The models have the true shapes and random weights; images, barcodes and names are random. Nothing
+is read from a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from benchmarks.losses import _extra_memory, _Losses
+from hypertax.config.run_config import RunConfig
+from hypertax.data.barcodes.codes import BARCODE_LENGTH
+from hypertax.data.batches import Batch, Names
+from hypertax.files import ROOT
+from hypertax.geometry import lorentz as L
+from hypertax.geometry.spaces import LorentzSpace
+from hypertax.losses import entailment as losses
+from hypertax.model.model import HypertaxModel
+from hypertax.model.tokens import TextTokens
+from hypertax.tables.table import frame_table, write_table
+from hypertax.training.large_batch import LargeBatch
+from hypertax.training.objective import Objective
+from hypertax.training.runs import peak_memory
+
+# BERT-base for the barcodes and bert-small for the names [B].
+BARCODE_SHAPE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "vocab_size": 4**5 + 2,
+}
+TEXT_SHAPE = {
+    "hidden_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "intermediate_size": 2048,
+    "vocab_size": 30522,
+}
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""bf16 without sparsity, of the makers' data sheets."""
+METHODS = {
+    "Euclidean CL": {"space": "euclidean", "entailment": "none"},
+    "hyperbolic CL": {"space": "lorentz", "entailment": "none"},
+    "hyperbolic CL + SEL": {"space": "lorentz", "entailment": "stacked"},
+}
+BROADCAST = "hyperbolic CL + SEL, broadcast"
+MiB = 2**20
+
+
+def invented(count: int, seed: int = 0) -> pd.DataFrame:
+    """Specimens with random barcodes and lineages, of which every other one stops above species:
+    (count) rows without photographs."""
+    rng = np.random.default_rng(seed)
+    species = rng.integers(0, max(8, count // 4), count)
+    known = rng.integers(1, 7, count)
+    names = {
+        "order": species // 72,
+        "family": species // 12,
+        "genus": species // 3,
+        "species": species,
+    }
+    table = pd.DataFrame({"sampleid": [f"s{i}" for i in range(count)], "image": None})
+    table["barcode"] = ["".join(read) for read in rng.choice(list("ACGT"), (count, BARCODE_LENGTH))]
+    for depth, (rank, code) in enumerate(names.items()):
+        table[rank] = np.where(known > depth, [f"{rank}{i}" for i in code], None)
+    return table.assign(split="train_seen").astype("str").replace("None", np.nan)
+
+
+class PaperStep:
+    """One training step of a method on one batch of invented specimens, which stay on the
+    device."""
+
+    def __init__(
+        self, method: str, batch: int, micro_batch: int, image_size: int, device: torch.device
+    ) -> None:
+        self.images = batch
+        self.losses = broadcasting if method == BROADCAST else nullcontext
+        settings = METHODS["hyperbolic CL + SEL" if method == BROADCAST else method]
+        with tempfile.TemporaryDirectory() as folder:
+            shapes = {name: Path(folder) / name for name in ("dna", "text")}
+            for name, shape in (("dna", BARCODE_SHAPE), ("text", TEXT_SHAPE)):
+                shapes[name].mkdir()
+                (shapes[name] / "config.json").write_text(
+                    json.dumps({"model_type": "bert", **shape})
+                )
+            config = RunConfig.create(
+                "paper",
+                image_encoder="vit_base_patch16_224",
+                dna_encoder=str(shapes["dna"]),
+                text_encoder=str(shapes["text"]),
+                image_size=image_size,
+                # Few CPUs multiply in bf16.
+                precision="bf16" if device.type == "cuda" else "no",
+                **settings,
+            )
+            table = invented(batch)
+            names = Names(table)
+            tokens = TextTokens.train(names.texts)
+            torch.manual_seed(0)
+            self.model = (
+                HypertaxModel(config, ("image", "dna", "text"), tokens, pretrained=False)
+                .to(device)
+                .train()
+            )
+        self.large = LargeBatch(
+            Objective(config, names, self.model, device), micro_batch=micro_batch
+        )
+        rows = self.model.tensors(table, names).__getitems__(list(range(batch)))
+        everyone = torch.ones(batch, dtype=torch.bool)
+        self.batch: Batch = replace(
+            rows, image=torch.randn(batch, 3, image_size, image_size), has_image=everyone
+        ).to(device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad()
+        with self.losses():
+            self.large.backward(self.model, self.batch)
+        self.optimizer.step()
+
+
+@contextmanager
+def broadcasting() -> Iterator[None]:
+    """The pairwise losses as they are usually written: geoopt's distances, and cones, over expanded
+    (N, M, D) pairs, by autograd alone."""
+    ours = losses.symmetric_cross_entropy, losses.hinge_over_pairs
+    losses.symmetric_cross_entropy, losses.hinge_over_pairs = (
+        _cross_entropy_by_geoopt,
+        _hinge_over_expanded_pairs,
+    )
+    try:
+        yield
+    finally:
+        losses.symmetric_cross_entropy, losses.hinge_over_pairs = ours
+
+
+def _cross_entropy_by_geoopt(
+    space: LorentzSpace, a: Tensor, b: Tensor, logit_scale: Tensor
+) -> Tensor:
+    c = space.curvature
+    manifold = L.manifold(1.0, dtype=a.dtype)
+    # Scaled to curvature -1, so that c has a gradient: geoopt's own k is a number.
+    a, b = (L.to_geoopt(c.sqrt() * x, 1.0) for x in (a, b))
+    logits = -logit_scale * manifold.dist(a[:, None], b[None]) / c.sqrt()
+    target = torch.arange(len(a), device=a.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def _hinge_over_expanded_pairs(
+    parents, children, parent_rank, parent_taxon, lineage, weight, c, aperture, margin
+) -> tuple[Tensor, Tensor]:
+    pairs = (len(parents), len(children), -1)
+    angle = L.exterior_angle(parents[:, None].expand(pairs), children[None].expand(pairs), c)
+    hinge = (L.half_aperture(parents, c, aperture)[:, None] - angle + margin).clamp(min=0)
+    theirs, own = lineage.T[parent_rank], parent_taxon[:, None]
+    mask = ((theirs >= 0) & (own >= 0) & (theirs != own)) * weight
+    return (mask * hinge).sum(), mask.sum()
+
+
+def step_costs(
+    batches: list[int], micro_batch: int, image_size: int, device: torch.device, rounds: int = 3
+) -> pd.DataFrame:
+    """Seconds, images/s, peak memory and FLOP/s of a step of each method at each batch; on a GPU
+    the share of its peak FLOP/s too.
+
+    On a CPU the memory is the process's, so that each measurement gets a process of its own.
+    """
+    measure = _measured if device.type == "cuda" else _measured_apart
+    rows = []
+    for batch in batches:
+        reference = np.nan
+        for method in tqdm([*METHODS, BROADCAST], desc=f"batch {batch}"):
+            try:
+                row = measure(method, batch, micro_batch, image_size, device, rounds)
+            except torch.OutOfMemoryError:
+                row = {"seconds": np.nan, "images/s": np.nan}
+            reference = row["seconds"] if method == "Euclidean CL" else reference
+            row = {
+                "method": method,
+                "batch": str(batch),
+                **row,
+                "ratio": row["seconds"] / reference,
+            }
+            rows.append(row)
+            _forget(device)
+    return pd.DataFrame(rows)
+
+
+def _measured(
+    method: str, batch: int, micro_batch: int, image_size: int, device: torch.device, rounds: int
+) -> dict[str, float]:
+    step = PaperStep(method, batch, micro_batch, image_size, device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        step()
+    seconds = []
+    for _ in range(rounds):
+        _wait(device)
+        started = time.perf_counter()
+        step()
+        _wait(device)
+        seconds.append(time.perf_counter() - started)
+    took = float(np.median(seconds))
+    row = {"seconds": took, "images/s": batch / took, "peak MiB": float(peak_memory(device))}
+    row["TFLOP/s"] = counter.get_total_flops() / took / 1e12
+    peak = next(
+        (
+            value
+            for name, value in PEAK_FLOPS.items()
+            if on_gpu and name in torch.cuda.get_device_name(device)
+        ),
+        None,
+    )
+    return row | ({"share of peak": row["TFLOP/s"] * 1e12 / peak} if peak else {})
+
+
+def _measured_apart(*arguments) -> dict[str, float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_measured, *arguments).result()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _forget(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def loss_growth(sizes: tuple[int, ...] = (2048, 4096, 8192, 16384)) -> pd.DataFrame:
+    """Contrastive + stacked entailment in the Lorentz space alone, D = 768, forward and backward,
+    as the global batch grows."""
+    rows = []
+    for size in tqdm(sizes, desc="losses"):
+        batch = _Losses(size)
+        # What the process holds besides is not the batch's.
+        gc.collect()
+        seconds: list[float] = []
+
+        def work(batch: _Losses = batch, seconds: list[float] = seconds) -> None:
+            started = time.perf_counter()
+            batch.stacked()
+            seconds.append(time.perf_counter() - started)
+
+        memory = _extra_memory(work)
+        rows.append(
+            {
+                "batch": str(size),
+                "seconds": seconds[0],
+                "extra MiB": memory,
+                "of which one B x B matrix": 4 * size**2 / MiB,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print a table and write it to `tables/benchmarks`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=("steps", "growth"), default="steps")
+    parser.add_argument("--batches", type=int, nargs="*", help="global batches")
+    parser.add_argument(
+        "--micro-batch", type=int, help="specimens that pass the encoders at a time"
+    )
+    parser.add_argument(
+        "--image-size", type=int, help="pixels; smaller than 224 only to scale down"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args(arguments)
+    folder = ROOT / "tables" / "benchmarks"
+    versions = f"PyTorch {torch.__version__}"
+    if given.what == "growth":
+        table = loss_growth(tuple(given.batches or (2048, 4096, 8192, 16384)))
+        note = (
+            f"{versions}, CPU, {torch.get_num_threads()} threads, fp32. Resident memory above"
+            " what the embeddings and their gradients take."
+        )
+        caption = "Contrastive and stacked loss over a global batch, forward and backward, D = 768"
+        print(table.round(1).to_string(index=False))
+        write_table(
+            frame_table(table),
+            "loss_growth",
+            folder,
+            caption=caption,
+            note=note,
+            dataset="random embeddings",
+        )
+        return
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    image_size = given.image_size or (224 if on_gpu else 32)
+    batches = given.batches or ([512, 1024, 2000] if on_gpu else [4, 8, 16])
+    micro_batch = given.micro_batch if given.micro_batch is not None else (250 if on_gpu else 4)
+    table = step_costs(batches, micro_batch, image_size, device, given.rounds)
+    print(table.round(3).to_string(index=False))
+    machine = (
+        torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    )
+    note = (
+        f"{versions}, {machine}, encoders in {'bf16' if on_gpu else 'fp32'}, micro-batches of"
+        f" {micro_batch}, images of {image_size} pixels, full fine-tuning."
+    )
+    note += (
+        " FLOP/s count all that is computed, with micro-batches a second forward pass of the"
+        " encoders. Broadcast: the same losses written with"
+    )
+    note += " geoopt's distance, and cones, over expanded pairs."
+    if not on_gpu:
+        note += (
+            " Peak memory: of the process, weights, gradients and optimiser state included."
+            " Each row is a process of its own: on a machine that"
+        )
+        note += (
+            " others use too, ratios differ by up to a fifth from one measurement to the"
+            " next, more than the losses of so small a batch take."
+        )
+    name = "paper_steps_gpu" if on_gpu else "paper_steps_cpu"
+    caption = "One training step of the paper's models (random weights)" + (
+        "" if on_gpu else ", scaled down"
+    )
+    write_table(frame_table(table), name, folder, caption=caption, note=note, dataset="random")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Figures: functions that take data and return a matplotlib figure, one module a figure, in one
+style.
+
+`save_figure` writes them.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "style": ["method_colours", "order_colours", "save_figure"],
+        "collapse": ["collapse_dynamics", "most_collapsed"],
+        "confusion": ["confusion_in_the_tree", "shared_ranks"],
+        "data": ["barcode_distances", "labels_per_rank", "specimen_gallery"],
+        "lineages": ["specimen_lineages"],
+        "nested": ["nested_cones"],
+        "open_world": ["precision_against_coverage"],
+        "scores": ["accuracy_by_rank", "retrieval_examples", "validation_bars"],
+        "spaces": ["euclidean_plane", "poincare_disk", "radius_by_rank", "spaces_side_by_side"],
+        "sweeps": ["sweep_curves", "sweep_scores"],
+        "training": ["geometry_curves", "training_curves"],
+        "tree": ["taxonomy_tree"],
+        "walk": ["taxa_on_the_way", "walk_to_root"],
+        "method": ["method_figure"],
+    },
+)

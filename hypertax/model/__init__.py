@@ -1,0 +1,16 @@
+"""The model: an encoder and a projection per modality, one space, and how a table is embedded with
+it.
+
+Encoders are trained from scratch or come from timm and transformers.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "model": ["HypertaxModel", "build_model", "embed"],
+        "encoders": ["EncoderUnavailable"],
+        "tokens": ["TextTokens"],
+    },
+)

@@ -1,0 +1,274 @@
+"""The three encoders: images by timm, barcodes and names by transformers (or a small convolutional
+network for barcodes).
+
+A name with a slash, or a local folder, is a pretrained checkpoint loaded with the library's
+ordinary call; the short names are models trained from scratch. Every encoder is a module with
+`width` that maps its inputs to (B, width). None has batch normalisation, so that a specimen's
+embedding does not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hypertax.config.run_config import RunConfig
+from hypertax.data.barcodes.codes import BASES, BEYOND, KMER_SPECIALS
+from hypertax.model.lineage_vectors import TaxonTable, TaxonTokens
+from hypertax.model.lora import add_adapters
+from hypertax.model.tokens import TextTokens, check_kmer_vocabulary
+
+TINY_IMAGE_MODELS = {
+    "tiny-convnext": (
+        "convnext_atto",
+        {"depths": (1, 1, 1, 1), "dims": (16, 32, 96, 160), "kernel_sizes": 3},
+    ),
+    "tiny-vit": (
+        "vit_tiny_patch16_224",
+        {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3},
+    ),
+}
+"""Reduced architectures of timm, trained from scratch: name to (timm's name, what is changed)."""
+
+
+class EncoderUnavailable(RuntimeError):
+    """A pretrained checkpoint that cannot be had, with what to do in one sentence."""
+
+
+class ImageEncoder(nn.Module):
+    """timm model without its classification head: (B, 3, S, S) normalised images to (B, width)."""
+
+    def __init__(self, config: RunConfig, pretrained: bool) -> None:
+        super().__init__()
+        import timm
+
+        name, changes = TINY_IMAGE_MODELS.get(config.image_encoder, (config.image_encoder, {}))
+        local = Path(name).is_dir()
+        if "vit" in (_architecture(name) if local else name):
+            changes = {**changes, "img_size": config.image_size}
+        if not local and not timm.is_model(name):
+            raise ValueError(
+                "image_encoder must be a timm model, a local folder or one of"
+                f" {', '.join(TINY_IMAGE_MODELS)}, not {name!r}."
+            )
+        try:
+            self.backbone = timm.create_model(
+                f"local-dir:{name}" if local else name,
+                pretrained=pretrained and config.image_encoder not in TINY_IMAGE_MODELS,
+                num_classes=0,
+                **changes,
+            )
+        except (OSError, RuntimeError) as error:
+            raise _unavailable("image_encoder", name, error) from error
+        self.width = self.backbone.num_features
+        # Convolutions are up to twice as fast in this layout, on CPUs and GPUs.
+        self.backbone = self.backbone.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images.contiguous(memory_format=torch.channels_last))
+
+
+class ConvolutionalBarcodeEncoder(nn.Module):
+    """A small network over one-hot bases: (B, L) base codes to (B, width).
+
+    Reads are unaligned and ragged: convolutions at every base with max-pooling between them do not
+    care where exactly a motif begins, and the last pooling keeps only in which of `segments` parts
+    of the read it was. The first pooling is over a codon's three bases. As the transformers do, it
+    ends in a layer normalisation, so that the radius of a point is not the contrast of its
+    features.
+    """
+
+    def __init__(
+        self,
+        width: int = 256,
+        channels: tuple[int, ...] = (32, 128, 256),
+        segments: int = 8,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        # Two-dimensional with a height of one: PyTorch's one-dimensional convolution is twice as
+        # slow on CPUs.
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, (1, kernel), padding=(0, kernel // 2)).to(
+                memory_format=torch.channels_last
+            )
+            for before, after, kernel in zip(
+                (len(BASES), *channels), channels, (9, 5, 5), strict=False
+            )
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(1, after) for after in channels)
+        self.pools = (3, 3, 2)
+        self.segments = nn.AdaptiveAvgPool1d(segments)
+        features = channels[-1] * segments
+        self.head = nn.Sequential(
+            nn.LayerNorm(features),
+            nn.Dropout(dropout),
+            nn.Linear(features, width),
+            nn.LayerNorm(width),
+        )
+
+    def forward(self, bases: Tensor) -> Tensor:
+        # Any other letter, and what is beyond the read, is a column of zeros.
+        onehot = F.one_hot(bases.long(), BEYOND + 1)[..., : len(BASES)].permute(0, 2, 1)[:, :, None]
+        x = onehot.to(self.layers[0].weight.dtype).contiguous(memory_format=torch.channels_last)
+        for layer, norm, pool in zip(self.layers, self.norms, self.pools, strict=True):
+            # Pooled before the activation, which is monotone: the same values at a third of the
+            # work.
+            x = norm(F.relu(F.max_pool2d(layer(x), (1, pool))))
+        return self.head(self.segments(x[:, :, 0]).flatten(1))
+
+
+class TransformerEncoder(nn.Module):
+    """A BERT-like model of transformers: token ids (B, L) to the mean of the last hidden states
+    over the tokens that are not padding.
+
+    The mean of hidden states, never of logits (METHOD: a published error in this place).
+    """
+
+    def __init__(self, backbone: nn.Module, padding: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.padding = padding
+        self.width = backbone.config.hidden_size
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        half = tokens.shape[1] // 2
+        short = (tokens != self.padding).sum(1) <= half
+        if not 8 <= short.sum() < len(tokens):
+            return self._pooled(tokens)
+        # Bare names beside full texts: padded to the longest, most of the work would be on padding.
+        order = torch.cat([short.nonzero(), (~short).nonzero()])[:, 0]
+        return torch.cat([self._pooled(tokens[short, :half]), self._pooled(tokens[~short])])[
+            order.argsort()
+        ]
+
+    def _pooled(self, tokens: Tensor) -> Tensor:
+        mask = tokens != self.padding
+        # A row of padding alone would divide by zero: let it attend to its first position.
+        mask[:, 0] = True
+        hidden = self.backbone(
+            input_ids=tokens.long().clamp(min=0), attention_mask=mask.long()
+        ).last_hidden_state
+        weight = mask[..., None].to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1)
+
+
+def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
+    """`cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like
+    checkpoint."""
+    if config.dna_encoder == "cnn":
+        return ConvolutionalBarcodeEncoder()
+    if config.dna_encoder == "transformer":
+        return TransformerEncoder(
+            _small_bert(vocabulary=4**5 + len(KMER_SPECIALS), hidden=128, layers=3, positions=132),
+            padding=-1,
+        )
+    backbone = _checkpoint("dna_encoder", config.dna_encoder, pretrained)
+    check_kmer_vocabulary(Path(config.dna_encoder), backbone.config.vocab_size)
+    return TransformerEncoder(backbone, padding=-1)
+
+
+def text_encoder(
+    config: RunConfig, tokens: TextTokens | TaxonTokens, pretrained: bool
+) -> nn.Module:
+    """`transformer` from scratch over the tokenizer's vocabulary, `lineage` vectors of taxa,
+    otherwise a BERT-like checkpoint."""
+    if config.text_encoder == "lineage":
+        return TaxonTable(tokens, config.projected, cones=config.nested)
+    if config.text_encoder == "transformer":
+        backbone = _small_bert(vocabulary=tokens.size, hidden=64, layers=2, positions=tokens.length)
+    else:
+        backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
+    return TransformerEncoder(backbone, padding=tokens.padding)
+
+
+def prepare_encoder(modality: str, encoder: nn.Module, config: RunConfig) -> None:
+    """Adapters, checkpointing of activations and compilation as configured, in place; the state
+    dict's keys depend on adapters alone.
+
+    Raises:
+        ValueError: `lora_rank` with an encoder that has no attention layers.
+    """
+    if config.lora_rank:
+        add_adapters(f"{modality}_encoder", encoder, config.lora_rank)
+    backbone = getattr(encoder, "backbone", None)
+    if config.gradient_checkpointing and backbone is not None:
+        if modality == "image":
+            backbone.set_grad_checkpointing()
+        else:
+            backbone.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+    if config.compile:
+        # The backbone alone: how a batch of texts is cut depends on its values, which a graph
+        # cannot hold.
+        (encoder if backbone is None else backbone).compile()
+
+
+def pretrained_tokens(name: str) -> TextTokens:
+    """The tokenizer that belongs to a pretrained text encoder."""
+    try:
+        return TextTokens.pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _unavailable("text_encoder", name, error) from error
+
+
+def _small_bert(vocabulary: int, hidden: int, layers: int, positions: int) -> nn.Module:
+    from transformers import BertConfig, BertModel
+
+    shape = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // 32),
+        intermediate_size=4 * hidden,
+        max_position_embeddings=positions,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertModel(shape, add_pooling_layer=False)
+
+
+def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        # No code from a hub is run, whatever the folder's configuration asks for.
+        if pretrained:
+            backbone = AutoModel.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False
+            )
+        else:
+            backbone = AutoModel.from_config(
+                AutoConfig.from_pretrained(name, trust_remote_code=False), trust_remote_code=False
+            )
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise _unavailable(parameter, name, error) from error
+    # Of the hidden states the mean is taken: a pooler would be parameters without gradients.
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None
+    return backbone
+
+
+def _architecture(folder: str) -> str:
+    """timm's name of the model in a local folder."""
+    try:
+        return str(
+            json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["architecture"]
+        )
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise _unavailable("image_encoder", folder, error) from error
+
+
+def _unavailable(parameter: str, name: str, error: Exception) -> EncoderUnavailable:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return EncoderUnavailable(
+        f"{parameter} {name!r} could not be loaded ({reason[:150].rstrip('.')}): connect to the"
+        " network, or give the path of a local folder"
+        " with its config.json and model.safetensors."
+    )

@@ -1,0 +1,18 @@
+"""The study: the rows of experiments.yaml, their runs, and the pipeline that makes every table and
+figure.
+
+Only here are training and the presentation of results brought together.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "rows": ["Row", "applicable", "load_rows", "sweep"],
+        "runs": ["StudyRun", "result_folders", "run_names", "run_records"],
+        "collect": ["collect_runs"],
+        "measures": ["score"],
+        "recipes": ["placed_runs", "recipe_paragraphs", "strongest", "validation_means"],
+    },
+)

@@ -1,0 +1,251 @@
+"""One training step over a global batch that no single pass, and no single process, could hold.
+
+The losses are not sums over specimens: each needs the embeddings of the whole batch. So the
+encoders first run without keeping what a gradient needs, in micro-batches and each process on its
+own share; the tangent vectors, a few kilobytes a specimen, are gathered; the losses are computed
+once over all of them; and the encoders run again, micro-batch by micro-batch, with the gradient of
+the loss with respect to their output (gradient caching: Gao et al. 2021, "Scaling deep contrastive
+learning batch size under memory limited setup"). A second forward pass is its price, memory set by
+the micro-batch its gain. Random numbers are drawn alike in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from hypertax.data.batches import Batch
+from hypertax.training.objective import Objective
+
+BUCKET_ELEMENTS = 2**24
+"""Elements of one sum over processes, 64 MiB in fp32."""
+
+
+class LargeBatch:
+    """The gradients of an objective over a global batch.
+
+    objective: of the whole batch. accelerator: of the processes, None for one alone. micro_batch:
+    specimens (and names) a pass, 0 for all.
+    """
+
+    def __init__(self, objective: Objective, accelerator=None, micro_batch: int = 0) -> None:
+        self.objective, self.micro_batch = objective, micro_batch
+        self.processes = _Processes(accelerator)
+
+    def backward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Give the parameters, which have none yet, the global batch's gradients, the same in every
+        process.
+
+        Returns the terms by name, 0-d, without a graph.
+
+        batch: this process's share of the global batch, on any device: a pass moves its part to the
+        model's. model: gives tangent vectors; must not be wrapped by DDP, which would average over
+        the processes what is a sum here.
+        """
+        whole = self.processes.gather_labels(
+            replace(batch, image=None, dna=None).to(model.log_logit_scale.device)
+        )
+        texts = self.objective.texts(whole)
+        passes = self._passes(model, batch, self.processes.share(texts))
+        cached = len(passes) > 1
+        if cached:
+            with torch.no_grad():
+                outputs = [one.run() for one in passes]
+        else:
+            outputs = [one.run() for one in passes]
+        own = {
+            m: torch.cat([out[m].detach() for out in outputs if m in out])
+            for m in model.modalities
+            if any(m in out for out in outputs)
+        }
+        gathered = {
+            m: self.processes.gather(value) for m, value in self._complete(model, own).items()
+        }
+        leaves = {m: value.requires_grad_() for m, (value, _) in gathered.items() if len(value)}
+        terms = self.objective.terms(leaves, whole, texts)
+        if not terms["loss"].requires_grad:
+            # Nothing in the batch has a pair.
+            return terms
+        # Curvature and temperature get the same gradient in every process: it counts once.
+        scalars = [p for p in (model.log_logit_scale, *model.space.parameters()) if p.requires_grad]
+        grads = torch.autograd.grad(terms["loss"], [*leaves.values(), *scalars], allow_unused=True)
+        if self.processes.first:
+            for parameter, grad in zip(scalars, grads[len(leaves) :], strict=True):
+                _add_to_grad(parameter, grad)
+        begin = {m: gathered[m][1] for m in leaves}
+        upstream = {m: grad for m, grad in zip(leaves, grads, strict=False) if grad is not None}
+        for i, one in enumerate(passes):
+            output = one.again() if cached else outputs[i]
+            own = [m for m in output if m in upstream]
+            parts = [upstream[m][begin[m] : begin[m] + len(output[m])] for m in own]
+            begin |= {m: begin[m] + len(output[m]) for m in own}
+            if own:
+                torch.autograd.backward([output[m] for m in own], parts)
+            # Or the graph would live until the next pass has made its own.
+            del output
+        self.processes.sum_gradients(model)
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _passes(self, model: nn.Module, batch: Batch, texts: Tensor) -> list[_Pass]:
+        tokens = self.objective.tokens_of
+        if not self.micro_batch or max(len(batch), len(texts)) <= self.micro_batch:
+            return [_Pass(model, batch, tokens(texts))]
+        parts = [
+            slice(start, start + self.micro_batch)
+            for start in range(0, max(len(batch), len(texts)), self.micro_batch)
+        ]
+        passes = [_Pass(model, batch.rows(part), None) for part in parts if part.start < len(batch)]
+        labels = replace(batch, image=None, dna=None)
+        return passes + [
+            _Pass(model, labels, tokens(texts[part])) for part in parts if part.start < len(texts)
+        ]
+
+    def _complete(self, model: nn.Module, own: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A process without a row of a modality still takes part in gathering it."""
+        if self.processes.count == 1:
+            return own
+        empty = model.log_logit_scale.new_zeros((0, model.config.embed_dim))
+        return {m: own.get(m, empty) for m in model.modalities}
+
+
+@dataclass
+class _Pass:
+    """Some inputs on their way through the encoders, twice with the same random numbers."""
+
+    model: nn.Module
+    batch: Batch
+    tokens: Tensor | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.log_logit_scale.device
+
+    def run(self) -> dict[str, Tensor]:
+        self.state = random_state(self.device)
+        return self.model(self.batch.to(self.device), self.tokens)
+
+    def again(self) -> dict[str, Tensor]:
+        with _as_at(self.state, self.device):
+            return self.model(self.batch.to(self.device), self.tokens)
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """Of the CPU's generator and, where there is one, the device's; uint8."""
+    own = [] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state()]
+    return [torch.get_rng_state(), *own]
+
+
+def set_random_state(state: list[Tensor], device: torch.device) -> None:
+    """Continue from what `random_state` gave."""
+    torch.set_rng_state(state[0])
+    if len(state) > 1 and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(state[1])
+
+
+@contextmanager
+def _as_at(state: list[Tensor], device: torch.device) -> Iterator[None]:
+    now = random_state(device)
+    set_random_state(state, device)
+    try:
+        yield
+    finally:
+        set_random_state(now, device)
+
+
+class _Processes:
+    """What is exchanged between the processes of a run; with one process, nothing."""
+
+    def __init__(self, accelerator) -> None:
+        self.accelerator = accelerator
+        self.count = 1 if accelerator is None else accelerator.num_processes
+        self.index = 0 if accelerator is None else accelerator.process_index
+        self.first = self.index == 0
+
+    def share(self, values: Tensor) -> Tensor:
+        """This process's part of what all of them have."""
+        return values.tensor_split(self.count)[self.index]
+
+    def gather(self, own: Tensor) -> tuple[Tensor, int]:
+        """The rows of all processes in their order, (sum of n, ...), and where this process's
+        begin."""
+        if self.count == 1:
+            return own, 0
+        counts = self.accelerator.gather(torch.tensor([len(own)], device=own.device)).tolist()
+        padded = own.new_zeros((max(counts), *own.shape[1:]))
+        padded[: len(own)] = own
+        parts = self.accelerator.gather(padded).split(max(counts)) if max(counts) else []
+        whole = (
+            torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+            if len(parts)
+            else own
+        )
+        return whole, sum(counts[: self.index])
+
+    def gather_labels(self, batch: Batch) -> Batch:
+        """The global batch without its images and barcodes."""
+        if self.count == 1:
+            return replace(batch, image=None, dna=None)
+        columns = [
+            batch.index[:, None],
+            batch.has_image[:, None],
+            batch.has_dna[:, None],
+            batch.full_text[:, None],
+            batch.lineage,
+        ]
+        index, has_image, has_dna, full_text, *lineage = self.gather(
+            torch.cat([c.long() for c in columns], dim=1)
+        )[0].unbind(1)
+        return Batch(
+            index,
+            None,
+            has_image.bool(),
+            None,
+            has_dna.bool(),
+            torch.stack(lineage, dim=1),
+            full_text,
+        )
+
+    @torch.no_grad()
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Each parameter's gradient becomes the sum over the processes; one that no process has
+        stays away."""
+        if self.count == 1:
+            return
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        has = torch.tensor(
+            [p.grad is not None for p in parameters], device=parameters[0].device
+        ).long()
+        used = [
+            p
+            for p, n in zip(parameters, self.accelerator.reduce(has, "sum").tolist(), strict=True)
+            if n
+        ]
+        bucket: list[nn.Parameter] = []
+        for parameter in [*used, None]:
+            if bucket and (
+                parameter is None
+                or sum(p.numel() for p in bucket) + parameter.numel() > BUCKET_ELEMENTS
+            ):
+                self._sum(bucket)
+                bucket = []
+            if parameter is not None:
+                bucket.append(parameter)
+
+    def _sum(self, parameters: list[nn.Parameter]) -> None:
+        flat = torch.cat(
+            [p.new_zeros(p.numel()) if p.grad is None else p.grad.reshape(-1) for p in parameters]
+        )
+        flat = self.accelerator.reduce(flat, "sum")
+        for parameter, part in zip(
+            parameters, flat.split([p.numel() for p in parameters]), strict=True
+        ):
+            parameter.grad = torch.empty_like(parameter).copy_(part.view_as(parameter))
+
+
+def _add_to_grad(parameter: nn.Parameter, grad: Tensor | None) -> None:
+    if grad is not None:
+        parameter.grad = grad if parameter.grad is None else parameter.grad + grad

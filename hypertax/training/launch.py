@@ -1,0 +1,132 @@
+"""Training in several processes, one a GPU: from a notebook by `train(..., processes=n)`, from a
+shell by accelerate or torchrun.
+
+    accelerate launch --multi_gpu --num_processes 4 -m hypertax.training.launch -p dataset
+    bioscan-1m -p preset paper -p seed 1 torchrun --nproc_per_node 2 -m hypertax.training.launch -p
+    dataset simulated -p device cpu
+
+The parameters are those of `hypertax.config.run_config.RunConfig`, and `output`, the runs folder.
+The run is the one that the notebook of the same parameters then finds finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hypertax.config.run_config import RunConfig, parse_value
+from hypertax.data import load_specimens
+from hypertax.data.views import require_something_to_learn, views_of
+from hypertax.model.encoders import EncoderUnavailable
+from hypertax.training.runs import Run
+from hypertax.training.trainer import TrainingDiverged, accelerator_of
+from hypertax.training.trainer import train as train_here
+
+
+def train(
+    config: RunConfig,
+    specimens: pd.DataFrame,
+    *,
+    output: str | Path | None = None,
+    processes: int = 1,
+) -> Run:
+    """`hypertax.training.trainer.train` in this process, or in `processes` new ones, each with a
+    GPU of its own where there are GPUs.
+
+    Raises:
+        ValueError: there are fewer GPUs than that, or `processes` is not a number of processes.
+        RuntimeError: a process stopped; the last line says why.
+    """
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise ValueError(f"processes must be a whole number of at least 1, not {processes!r}.")
+    if processes == 1:
+        return train_here(config, specimens, output=output)
+    import torch
+    from accelerate import debug_launcher, notebook_launcher
+    from accelerate.state import PartialState
+
+    if PartialState._shared_state:
+        raise ValueError(
+            "Restart the kernel to train in several processes: this one has trained before, and"
+            " they would all be its copies."
+        )
+    # Not `is_available`: it would start CUDA in this process, and the new ones could not.
+    gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
+    if gpus and gpus < processes:
+        raise ValueError(f"processes must be at most {gpus}, the number of GPUs, not {processes}.")
+    arguments = (config, specimens, output, processes)
+    try:
+        if gpus:
+            notebook_launcher(
+                _one, args=arguments, num_processes=processes, use_port=str(_free_port())
+            )
+        else:
+            debug_launcher(_one, args=arguments, num_processes=processes)
+    except Exception as error:
+        raise RuntimeError(_last_words(error)) from error
+    # Finished now: this only opens it.
+    return train_here(config, specimens, output=output, progress=False)
+
+
+def _one(
+    config: RunConfig, specimens: pd.DataFrame, output: str | Path | None, processes: int
+) -> None:
+    if (found := accelerator_of(config).num_processes) != processes:
+        raise RuntimeError(
+            f"The processes do not know of one another: {found} instead of {processes}."
+        )
+    train_here(config, specimens, output=output)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _last_words(error: Exception) -> str:
+    """Of the process that stopped first: the last line of its traceback, without the error's
+    type."""
+    failures = getattr(error, "failures", None)
+    text = str(next(iter(failures.values())).message) if failures else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return re.sub(r"^[\w.]+(?:Error|Exception|Diverged|Unavailable|Images): ", "", lines[-1])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hypertax.training.launch",
+        description="Train one run in the processes that were launched.",
+    )
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], dest="parameters", metavar=("NAME", "VALUE")
+    )
+    given: dict[str, Any] = {
+        name: parse_value(value) for name, value in parser.parse_args(arguments).parameters
+    }
+    try:
+        output, preset = given.pop("output", None), given.pop("preset", "tiny")
+        if given.get("space") == "euclidean":
+            given.setdefault("entailment", "none")
+        config = RunConfig.create(preset, **given)
+        specimens = load_specimens(config.dataset, seed=config.data_seed)
+        require_something_to_learn(config, views_of(specimens))
+        run = train_here(config, specimens, output=output)
+    except (ValueError, TrainingDiverged, EncoderUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"{run.name} is finished.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Run folders: their names, what is in them, and whether a finished one can be used again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+import torch
+import yaml
+
+from hypertax.config.run_config import RunConfig
+from hypertax.embeddings import Embeddings
+from hypertax.files import ROOT, resolve, write_text
+from hypertax.training.dependencies import modules
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "geoopt",
+    "accelerate",
+    "numpy",
+    "pandas",
+)
+# The data are told apart by their own fingerprint, however they were made and read; what a recipe
+# gives is in the configuration; `runs` only files the result.
+_WITHOUT_EFFECT = ("bioscan", "check", "simulate", "table", "recipes", "runs", "dependencies")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, `hyperbolic-cl-sel-seed0-1a2b3c4d`."""
+        return self.folder.name
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration it was trained with."""
+        description = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
+        description.pop("modalities", None)
+        return RunConfig(**description)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch, epoch 0 before training."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
+    def environment(self) -> dict:
+        """Versions, commit, device, seconds."""
+        return json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+
+    def embeddings(self) -> Embeddings:
+        """Of the best epoch: every specimen outside `no_split`, and every taxon."""
+        return Embeddings.load(self.folder / "embeddings.parquet")
+
+
+def runs_folder(output: str | Path | None) -> Path:
+    """Where runs are kept: `output` as the user gave it, or the repository's `runs`."""
+    return ROOT / "runs" if not output else resolve(output)
+
+
+def run_name(config: RunConfig, data_fingerprint: str, *, method: str | None = None) -> str:
+    """Readable, and unique to configuration, data and the library's code: equal names mean equal
+    results."""
+    settings = {
+        k: v
+        for k, v in config.to_dict().items()
+        if k not in ("dataset", "data_seed", "checkpoint_steps")
+    }
+    key = json.dumps([settings, data_fingerprint, code_fingerprint(), method], sort_keys=True)
+    return f"{method or config.method}-seed{config.seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def finished(folder: Path) -> Run | None:
+    """The run in a folder if it is complete: `environment.json` is written last."""
+    return Run(folder) if (folder / "environment.json").is_file() else None
+
+
+def code_fingerprint() -> str:
+    """Hash of the code that can change a result: what training imports."""
+    digest = hashlib.sha256()
+    for path in modules("hypertax.training.trainer"):
+        if not path.name.startswith(_WITHOUT_EFFECT):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most memory of this process so far, MiB: of the GPU where there is one, resident
+    otherwise."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(
+        peak / (2**20 if sys.platform == "darwin" else 2**10)
+    )  # macOS counts bytes, Linux KiB
+
+
+def write_environment(folder: Path, **facts) -> None:
+    """Record what a run depended on; its presence says that the run is complete.
+
+    What a killed process left behind half-written goes first.
+    """
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    record = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "versions": versions,
+        "commit": _commit(),
+        **facts,
+    }
+    write_text(folder / "environment.json", json.dumps(record, indent=2) + "\n")
+
+
+def _commit() -> str | None:
+    try:
+        git = ["git", "-C", str(ROOT)]
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "hypertax"], capture_output=True, text=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit} with changes" if changed else commit

@@ -1,0 +1,293 @@
+"""Accuracies by hand, by literal loops over the protocol, and CLIBD's published ones from its
+stored predictions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from random_embeddings import random_embeddings
+
+from hypertax.data.split import KEY_SPLITS
+from hypertax.embeddings import Embeddings
+from hypertax.evaluation.accuracy import (
+    COLUMNS,
+    PAIRINGS,
+    accuracy,
+    accuracy_by_rank,
+    evaluate,
+    example_queries,
+    harmonic_mean,
+    selection_score,
+)
+from hypertax.files import ROOT
+from hypertax.taxonomy import RANKS
+
+PREDICTIONS = ROOT.parent / "shared" / "data" / "clibd_predictions"
+
+
+def nearest(e: Embeddings, query, keys, ranking):
+    """Row numbers of the keys, nearest first, one at a time."""
+
+    def point(i):
+        v = e.tangent[i].astype(float)
+        r = np.linalg.norm(v)
+        if e.space == "euclidean" or ranking == "angle":
+            return v / r
+        root = np.sqrt(e.curvature)
+        x = np.sinh(root * r) * v / (root * r)
+        return np.append(x, np.sqrt(1 / e.curvature + x @ x))
+
+    q = point(query)
+    if e.space == "lorentz" and ranking == "distance":
+        q = np.append(q[:-1], -q[-1])
+    points = {i: point(i) for i in keys}
+    return sorted(keys, key=lambda i: (-(q @ points[i]), i))
+
+
+def literal(e: Embeddings, stage, protocol, ranking, pairing, rank, k, average, split):
+    """One number of `evaluate`, from METHOD's words: loops only. Returns (value, queries,
+    classes)."""
+    query_modality, key_modality = PAIRINGS[pairing]
+    rows = e.table.to_dict("records")
+    key_splits = KEY_SPLITS if protocol == "standard" else ("seen_keys",)
+    keys = [
+        i
+        for i, row in enumerate(rows)
+        if row["modality"] == key_modality and row["split"] in key_splits
+    ]
+    by_class = {}
+    for i, row in enumerate(rows):
+        if (
+            row["modality"] != query_modality
+            or row["split"] != f"{stage}_{split}"
+            or pd.isna(row[rank])
+        ):
+            continue
+        if protocol == "novel" and row[rank] not in {rows[j][rank] for j in keys}:
+            continue
+        names = [rows[j][rank] for j in nearest(e, i, keys, ranking)[:k]]
+        by_class.setdefault(row[rank], []).append(row[rank] in names)
+    hits = [h for class_hits in by_class.values() for h in class_hits]
+    if not hits:
+        return np.nan, 0, 0
+    value = (
+        np.mean(hits) if average == "micro" else np.mean([np.mean(h) for h in by_class.values()])
+    )
+    return value, len(hits), len(by_class)
+
+
+def test_accuracy_by_hand():
+    true = pd.Series(["a", "a", "a", "b", None, "c"])
+    predicted = np.array(
+        [["a", "x"], ["x", "a"], ["x", "y"], ["b", "a"], ["a", "a"], [None, "c"]], dtype=object
+    )
+    assert accuracy(true, predicted, 1, "micro") == pytest.approx(
+        2 / 5
+    )  # the query without a name does not count
+    assert accuracy(true, predicted, 1, "macro") == pytest.approx(
+        (1 / 3 + 1 + 0) / 3
+    )  # x and y are no true class
+    assert accuracy(true, predicted, 2, "micro") == pytest.approx(4 / 5)
+    assert accuracy(true, predicted, 2, "macro") == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert accuracy(true, predicted, 9, "macro") == accuracy(true, predicted, 2, "macro")
+    assert accuracy(true, pd.Series(predicted[:, 0]), 1, "micro") == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA])
+def test_two_missing_names_are_not_a_match(nothing):
+    assert accuracy(["a", nothing], [nothing, nothing], 1, "micro") == 0
+    assert np.isnan(accuracy([nothing, nothing], [nothing, "a"], 1, "macro"))
+
+
+def test_accuracy_refuses():
+    with pytest.raises(ValueError, match="average must be"):
+        accuracy(["a"], ["a"], 1, "weighted")
+    with pytest.raises(ValueError, match="2 true names"):
+        accuracy(["a", "b"], ["a"])
+
+
+def test_harmonic_mean():
+    assert harmonic_mean(0.5, 0.25) == pytest.approx(1 / 3)
+    assert harmonic_mean(0.0, 0.0) == 0.0
+    assert harmonic_mean(0.0, 0.7) == 0.0
+    assert np.isnan(harmonic_mean(np.nan, 0.5))
+
+
+@pytest.mark.parametrize("space", ["lorentz", "euclidean"])
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_evaluate_agrees_with_literal_loops(space, stage):
+    e = random_embeddings(space)
+    scores = evaluate(e, stage)
+    assert tuple(scores.columns) == COLUMNS
+    assert set(scores["ranking"]) == ({"distance", "angle"} if space == "lorentz" else {"distance"})
+    assert not scores.duplicated(list(COLUMNS[:8])).any()
+    rng = np.random.default_rng(1)
+    direct = scores[scores["split"] != "harmonic"]
+    for i in rng.choice(len(direct), size=30, replace=False):
+        row = direct.iloc[i]
+        value, queries, classes = literal(e, *row[list(COLUMNS[:8])])
+        assert (row["value"], row["queries"], row["classes"]) == (
+            pytest.approx(value),
+            queries,
+            classes,
+        )
+    assert {0 < v < 1 for v in direct["value"]} == {True, False}
+
+
+def test_evaluate_is_complete_and_consistent():
+    scores = evaluate(random_embeddings())
+    counts = scores.groupby("protocol").size()
+    assert (
+        counts["standard"] == 3 * 2 * 4 * 3 * 2 * 3
+    )  # pairings, rankings, ranks, k, averages, splits
+    assert counts["novel"] == 3 * 2 * 3 * 3 * 2  # no species, unseen alone
+    wide = scores[scores["protocol"] == "standard"].pivot(
+        index=list(COLUMNS[2:7]), columns="split", values="value"
+    )
+    expected = [harmonic_mean(s, u) for s, u in zip(wide["seen"], wide["unseen"], strict=True)]
+    np.testing.assert_allclose(wide["harmonic"], expected)
+    by_k = scores.pivot(
+        index=["protocol", "ranking", "pairing", "rank", "average", "split"],
+        columns="k",
+        values="value",
+    )
+    direct = by_k[by_k.index.get_level_values("split") != "harmonic"]
+    assert (direct[1] <= direct[3]).all() and (direct[3] <= direct[5]).all()
+
+
+def test_perfect_embeddings_score_one_and_a_novel_species_finds_its_genus():
+    lineages = {
+        "seen": ("O", "F", "G", "G a"),
+        "unseen": ("O", "F", "G", "G b"),
+        "alone": ("O", "F", "H", "H c"),
+    }
+    at = {"seen": (1.0, 0.0), "unseen": (1.0, 0.2), "alone": (0.0, 1.0)}
+    rows, vectors = [], []
+    for split, kind in [
+        ("seen_keys", "seen"),
+        ("test_seen", "seen"),
+        ("test_unseen", "unseen"),
+        ("test_unseen_keys", "unseen"),
+        ("test_unseen", "alone"),
+        ("test_unseen_keys", "alone"),
+    ]:
+        rows.append((f"{split}-{kind}", "dna", None, split, *lineages[kind]))
+        vectors.append(at[kind])
+    table = pd.DataFrame(rows, columns=["id", "modality", "rank", "split", *RANKS])
+    scores = evaluate(Embeddings(table, np.array(vectors, np.float32), "lorentz", 1.0), ks=(1,))
+    assert set(scores["pairing"]) == {"DNA to DNA"}
+    assert (scores["value"] == 1).all()
+    novel = scores[
+        (scores["protocol"] == "novel")
+        & (scores["average"] == "macro")
+        & (scores["ranking"] == "distance")
+    ].set_index("rank")
+    assert novel["queries"].to_dict() == {
+        "order": 2,
+        "family": 2,
+        "genus": 1,
+    }  # genus H has no seen species
+
+
+def test_a_missing_modality_or_split_or_rank_leaves_no_row():
+    only_dna = evaluate(random_embeddings(modalities=("dna",)))
+    assert set(only_dna["pairing"]) == {"DNA to DNA"}
+    assert set(only_dna["rank"]) == set(RANKS)
+    e = random_embeddings()
+    no_family = Embeddings(e.table.assign(family=None), e.tangent, e.space, e.curvature)
+    assert set(evaluate(no_family)["rank"]) == {"order", "genus", "species"}
+    no_unseen = e.where(~e.table["split"].str.contains("unseen"))
+    scores = evaluate(no_unseen)
+    assert set(scores["protocol"]) == {"standard"}
+    assert scores.loc[scores["split"] != "seen", "value"].isna().all()
+    assert scores.loc[scores["split"] == "seen", "value"].notna().all()
+    with pytest.raises(ValueError, match="stage must be"):
+        evaluate(e, "train")
+
+
+@pytest.mark.parametrize("space", ["lorentz", "euclidean"])
+def test_selection_is_the_mean_of_the_validation_scores(space):
+    e = random_embeddings(space)
+    summary = selection_score(e)
+    scores = evaluate(e, "val", ks=(1,), rankings=("distance",))
+    scores = scores[
+        (scores["rank"] == "species")
+        & (scores["average"] == "macro")
+        & (scores["protocol"] == "standard")
+    ]
+    names = {"DNA to DNA": "dna", "image to image": "image", "image to DNA": "cross"}
+    found = {
+        f"val_{names[p]}_{s}": v
+        for p, s, v in scores[["pairing", "split", "value"]].itertuples(index=False)
+        if s != "harmonic"
+    }
+    assert len(found) == 6
+    assert summary == pytest.approx({**found, "selection": np.mean(list(found.values()))})
+
+
+def test_selection_without_images():
+    summary = selection_score(random_embeddings(modalities=("dna",)))
+    assert np.isnan(summary["val_image_seen"]) and np.isnan(summary["val_cross_unseen"])
+    assert summary["selection"] == pytest.approx(
+        (summary["val_dna_seen"] + summary["val_dna_unseen"]) / 2
+    )
+
+
+def test_retrieval_examples_agree_with_the_ranking():
+    e = random_embeddings()
+    examples = example_queries(e, "test", "image to DNA", n=6, seed=3, k=4)
+    assert examples.equals(example_queries(e, "test", "image to DNA", n=6, seed=3, k=4))
+    assert not examples.equals(example_queries(e, "test", "image to DNA", n=6, seed=4, k=4))
+    assert examples.groupby("query", sort=False)["place"].apply(list).tolist() == [[1, 2, 3, 4]] * 6
+    assert examples.drop_duplicates("query")["split"].value_counts().to_dict() == {
+        "seen": 3,
+        "unseen": 3,
+    }
+    assert examples["query_species"].notna().all()
+    t = e.table
+    keys = [i for i in t.index if t.modality[i] == "dna" and t.split[i] in KEY_SPLITS]
+    for query, group in examples.groupby("query"):
+        i = t.index[(t.id == query) & (t.modality == "image")][0]
+        expected = nearest(e, i, keys, "distance")[:4]
+        assert group["key"].tolist() == [t.id[j] for j in expected]
+        assert group["correct"].tolist() == [t.species[j] == t.species[i] for j in expected]
+        for j, shared in zip(expected, group["shared_rank"], strict=True):
+            agree = [r for r in RANKS if t[r][j] == t[r][i]]
+            assert shared == agree[-1] if agree else pd.isna(shared)
+
+
+def test_retrieval_examples_refuse_what_is_absent():
+    with pytest.raises(ValueError, match="image to DNA"):
+        example_queries(random_embeddings(modalities=("dna",)), pairing="image to DNA")
+    with pytest.raises(ValueError, match="pairing must be"):
+        example_queries(random_embeddings(), pairing="text to DNA")
+
+
+@pytest.mark.skipif(
+    not PREDICTIONS.is_dir(),
+    reason="CLIBD's stored predictions are not here (../shared/data/clibd_predictions)",
+)
+@pytest.mark.parametrize(
+    ("split", "micro", "macro", "queries"),
+    [("seen", 80.1, 60.3, 4878), ("unseen", 74.3, 46.4, 6952)],
+)
+def test_reproduces_clibd(split, micro, macro, queries):
+    predictions = pd.read_csv(PREDICTIONS / f"IDT_val_top1_{split}_i2i_results.csv.gz")
+    found = accuracy_by_rank(predictions).set_index(["rank", "average"])
+    assert 100 * found.loc[("species", "micro"), "value"] == pytest.approx(micro, abs=0.05)
+    assert 100 * found.loc[("species", "macro"), "value"] == pytest.approx(macro, abs=0.05)
+    assert set(found["queries"]) == {queries}
+    for rank in RANKS:
+        correct = predictions[f"gt_{rank}"] == predictions[f"pred_{rank}"]
+        assert found.loc[(rank, "micro"), "value"] == pytest.approx(correct.mean())
+        assert found.loc[(rank, "macro"), "value"] == pytest.approx(
+            correct.groupby(predictions[f"gt_{rank}"]).mean().mean()
+        )
+
+
+def test_accuracy_by_rank_leaves_out_a_rank_without_columns():
+    predictions = pd.DataFrame({"true_genus": ["A", "B", None], "said_genus": ["A", None, "A"]})
+    found = accuracy_by_rank(predictions, true="true_{rank}", predicted="said_{rank}")
+    assert found[["rank", "average", "value", "queries", "classes"]].values.tolist() == [
+        ["genus", "micro", 0.5, 2, 2],
+        ["genus", "macro", 0.5, 2, 2],
+    ]

@@ -1,0 +1,521 @@
+"""The rows of the tables, and the pipeline: what it runs, what it runs again, how it stops.
+Stand-ins take the notebooks' place."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hypertax.config.run_config import RunConfig
+from hypertax.data.views import require_something_to_learn
+from hypertax.files import ROOT
+from hypertax.study.pipeline import NotebookError, main, paper, run
+from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows, sweep
+from hypertax.training.dependencies import sources
+
+PARAMETERS = (
+    'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
+    " None\nseeds = 1\ncurvature = 1.0"
+)
+CODE = {
+    "01_data_prep": "import hypertax.taxonomy",
+    "02_train_euclidean": "import hypertax.geometry.lorentz, hypertax.figures.style",
+    "03_train_hyperbolic": "import hypertax.geometry.lorentz",
+    "04_evaluate": "import hypertax.figures.style",
+    "05_figures": "import hypertax.figures.style",
+    "06_beyond_the_paper": "import hypertax.figures.style",
+}
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """A notebook with a parameters cell before the given cells."""
+    made = [
+        nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+        *map(nbformat.v4.new_code_cell, cells),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=kernel), path)
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of the repository, in a folder with a space in its name, whose notebooks take no
+    time."""
+    root = tmp_path / "hyper tax"
+    shutil.copytree(
+        ROOT / "hypertax", root / "hypertax", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(ROOT / "Snakefile", root)
+    for name, code in CODE.items():
+        notebook(root / "notebooks" / f"{name}.ipynb", "if False:\n    " + code)
+    rows = (
+        "core:\n  none: {label: None}\n  a: {label: A, notebook: 02_train_euclidean}\n  b:"
+        " {label: B, notebook: 03_train_hyperbolic}\n"
+    )
+    (root / "experiments.yaml").write_text(rows)
+    return root
+
+
+def make_paper(root: Path, *arguments: str) -> tuple[int, str]:
+    """`make paper` in a repository: its exit code and what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "hypertax.study.pipeline",
+        "paper",
+        "--seeds",
+        "1",
+        "--cores",
+        "2",
+        *arguments,
+    ]
+    done = subprocess.run(
+        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=300
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def started(output: str) -> set[str]:
+    return {
+        line.split()[1].rstrip(":") for line in output.splitlines() if line.endswith(": started")
+    }
+
+
+def test_core_rows_are_the_papers():
+    rows = {row.name: row for row in load_rows("core")}
+    assert list(rows) == [
+        "unaligned",
+        "euclidean-cl",
+        "hyperbolic-cl",
+        "hyperbolic-cl-el",
+        "hyperbolic-sel",
+        "hyperbolic-cl-sel",
+        "hyperbolic-cl-notext",
+        "hyperbolic-cl-sel-notext",
+    ]
+    # A row's name says its space and objective, as a run's name does.
+    assert all(row.config().method == name for name, row in rows.items() if row.notebook)
+    assert rows["unaligned"].notebook is None
+    # The row that the hyperbolic notebook makes without any parameter
+    assert rows["hyperbolic-cl-sel"].config() == RunConfig.create()
+
+
+def test_a_row_makes_the_configuration_of_its_notebook():
+    row = Row("x", "X", "03_train_hyperbolic", {"curvature": 4.0, "epochs": 3})
+    config = row.config("bioscan-1m", 2, "paper", epochs=1)
+    assert (
+        config.space,
+        config.curvature,
+        config.dataset,
+        config.seed,
+        config.preset,
+        config.epochs,
+    ) == (
+        "lorentz",
+        4.0,
+        "bioscan-1m",
+        2,
+        "paper",
+        1,
+    )
+    assert Row("y", "Y", "02_train_euclidean").config() == RunConfig.create(
+        space="euclidean", entailment="none"
+    )
+
+
+def test_the_curvature_is_held_and_learned_from_the_same_values_with_and_without_scaling():
+    configs = {
+        row.name: row.config() for row in load_rows("curvature") if row.name != "euclidean-cl"
+    }
+    held = [config for config in configs.values() if not config.learn_curvature]
+    learned = [config for config in configs.values() if config.learn_curvature]
+    assert {c.curvature for c in held if not c.scale_with_curvature} == {0.1, 1.0, 4.0, 10.0}
+    assert {c.curvature for c in held if c.scale_with_curvature} == {0.1, 4.0, 10.0}, (
+        "at c = 1 the two are the same"
+    )
+    assert {c.curvature for c in learned} == {0.1, 1.0, 4.0, 10.0}
+
+
+def test_what_a_group_sweeps_is_read_from_its_rows():
+    parameter, swept = sweep(load_rows("width"))
+    assert parameter == "embed_dim"
+    assert swept["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8) and swept[
+        "Euclidean CL"
+    ] == ("Euclidean CL", 128)
+    assert {value for _, value in swept.values()} == {8, 16, 32, 64, 128, 256}
+    parameter, swept = sweep(load_rows("curvature"))
+    assert parameter == "curvature" and "Euclidean CL" not in swept
+    assert swept["CL + SEL, c = 4, scaled"] == ("c held, scaled", 4.0) and swept[
+        "Hyperbolic CL + SEL"
+    ] == ("c learned", 1.0)
+    assert sweep(load_rows("core")) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {curvature: -3}}}",
+            "core, a: curvature must be a number from",
+        ),
+        (
+            "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {curvatur: 1}}}",
+            "core, a: curvatur is not a parameter",
+        ),
+        (
+            "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {seed: 1}}}",
+            "core, a: seed is not a row's own",
+        ),
+        (
+            "core: {a: {label: A, notebook: 04_evaluate}}",
+            "core, a: notebook must be 02_train_euclidean or 03_train_hyperbolic",
+        ),
+        ("core: {a: {notebook: 02_train_euclidean}}", "core, a needs a label"),
+        ("core: {a: {label: A, notebok: 02_train_euclidean}}", "a: notebok is not known"),
+        ("core: {A b: {label: A}}", "core, A b: a row's name has lower-case letters"),
+        (
+            "core: {a: {label: A, notebook: 02_train_euclidean}, b: {label: B, notebook:"
+            " 02_train_euclidean}}",
+            "b is the same run as a",
+        ),
+        (
+            "core: {a: {label: A}, b: {label: A, notebook: 02_train_euclidean}}",
+            "core, b has the label of a",
+        ),
+        ("core: {a: {label: A}}\nmore: {a: {label: B}}", "two different rows named a"),
+        ("core:\n  a: {label: A}\n  a: {label: B}", "line 3 is not valid YAML: a is there twice"),
+        ("core: {a: {label: A}", "is not valid YAML"),
+        ("core: {}", "core must hold rows"),
+        ("", "must hold groups of rows"),
+    ],
+)
+def test_what_is_wrong_with_the_rows_is_said_in_one_sentence(tmp_path, text, message):
+    path = tmp_path / "rows.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError) as error:
+        load_groups(path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_unknown_group_is_answered_with_the_groups():
+    with pytest.raises(
+        ValueError,
+        match=r"\(core, notebooks, beyond, beyond-short, modalities, curvature, width, losses\),"
+        r" not 'cores'",
+    ):
+        load_rows("cores", EXPERIMENTS)
+
+
+def test_sources_are_what_a_notebook_imports_directly_or_not(tmp_path):
+    files = {
+        "__init__.py": "",
+        "a.py": "from hypertax.sub import b",
+        "c.py": "",
+        "lazy.py": "",
+        "d.py": "import hypertax.c",
+        "e.py": "",
+        "sub/__init__.py": "from . import g",
+        "sub/b.py": "from ..e import x\ndef f():\n    from hypertax import lazy",
+        "sub/g.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "hypertax" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    book = notebook(
+        tmp_path / "n.ipynb",
+        "%matplotlib inline\n!ls",
+        "import numpy as np\nfrom hypertax import a\n",
+    )
+    found = [path.relative_to(tmp_path / "hypertax").as_posix() for path in sources(book, tmp_path)]
+    assert found == [
+        "__init__.py",
+        "a.py",
+        "e.py",
+        "lazy.py",
+        "sub/__init__.py",
+        "sub/b.py",
+        "sub/g.py",
+    ]
+
+
+def test_a_notebook_is_run_with_its_parameters_and_its_stamp_comes_last(tmp_path, capsys):
+    book = notebook(
+        tmp_path / "n.ipynb",
+        'from pathlib import Path\nprint(seed + 1, dataset, Path.cwd().name, "said")',
+    )
+    output, stamp = tmp_path / "out" / "n.ipynb", tmp_path / "n.done"
+    run(book, output, {"seed": 4, "dataset": "a b"}, stamp=stamp)
+    (text,) = [
+        out["text"]
+        for cell in nbformat.read(output, as_version=4).cells
+        for out in cell.get("outputs", [])
+    ]
+    assert text == f"5 a b {ROOT.name} said\n"
+    assert stamp.is_file() and "said" in output.with_suffix(".log").read_text()
+    assert "n: done in" in capsys.readouterr().out
+
+
+def test_a_failing_notebook_gives_its_last_words_and_no_stamp(tmp_path, capsys):
+    book = notebook(
+        tmp_path / "n.ipynb", 'raise ValueError("first line\\ncurvature must be positive, not -3.")'
+    )
+    stamp = tmp_path / "n.done"
+    code = main(
+        ["run", str(book), str(tmp_path / "out.ipynb"), "-p", "seed", "1", "--stamp", str(stamp)]
+    )
+    assert (
+        code == 1
+        and capsys.readouterr().err.splitlines()[-1] == "curvature must be positive, not -3."
+    )
+    assert not stamp.exists()
+    assert (tmp_path / "n.failed").read_text() == "curvature must be positive, not -3.\n"
+
+
+def test_a_notebook_whose_process_is_killed_is_reported(tmp_path):
+    book = notebook(tmp_path / "n.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(NotebookError, match="ended from outside"):
+        run(book, tmp_path / "out.ipynb", {})
+
+
+def test_a_parameter_that_the_notebook_does_not_have_is_refused(tmp_path):
+    book = notebook(tmp_path / "n.ipynb", "aperture = 1")
+    with pytest.raises(
+        NotebookError,
+        match="^aperture is not a parameter of n.ipynb, which has curvature, dataset,"
+        " experiment, preset",
+    ):
+        run(book, tmp_path / "out.ipynb", {"aperture": 4.0})
+
+
+def test_the_notebooks_have_every_parameter_that_the_pipeline_gives():
+    import papermill
+
+    has = {
+        path.stem: set(papermill.inspect_notebook(path))
+        for path in (ROOT / "notebooks").glob("0*.ipynb")
+    }
+    for row in (row for rows in load_groups().values() for row in rows if row.notebook):
+        assert {"dataset", "preset", "seed", *row.parameters} <= has[row.notebook], row.name
+    assert {"dataset", "publish"} <= has["01_data_prep"]
+    for name in ("04_evaluate", "05_figures", "06_beyond_the_paper"):
+        assert {"dataset", "preset", "experiment", "seeds", "publish"} <= has[name]
+
+
+def test_a_missing_notebook_is_named(tmp_path):
+    with pytest.raises(NotebookError, match="There is no notebook .*nowhere.ipynb"):
+        run(tmp_path / "nowhere.ipynb", tmp_path / "out.ipynb", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dataset": "nowhere.tsv"}, "DATASET must be .* there is no 'nowhere.tsv'"),
+        ({"preset": "huge"}, "PRESET must be one of tiny, paper"),
+        ({"seeds": 0}, "SEEDS must be at least 1"),
+        ({"group": "cores"}, "must be a group of experiments.yaml"),
+    ],
+)
+def test_make_paper_refuses_what_it_cannot_do_before_it_starts(given, message):
+    with pytest.raises(ValueError, match=message):
+        paper(**given)
+
+
+def plan(root: Path, *config: str) -> str:
+    """What Snakemake says that it would run in a repository."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--dry-run",
+        "--cores",
+        "1",
+        "--printshellcmds",
+        "--config",
+        *config,
+    ]
+    done = subprocess.run(
+        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=120
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
+def test_the_snakefile_plans_every_row_and_seed(repository):
+    (repository / "own specimens.tsv").write_text("sampleid\n")
+    said = plan(repository, "seeds=2", "dataset=own specimens.tsv")
+    for stamp in (
+        "specimens",
+        "data",
+        "a-seed0",
+        "a-seed1",
+        "b-seed0",
+        "b-seed1",
+        "evaluate-core",
+        "figures-core",
+    ):
+        assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
+    assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
+    assert "06_beyond_the_paper" not in said
+
+
+def test_the_recipes_have_a_notebook_of_their_own_in_the_place_of_the_figures(repository):
+    with (repository / "experiments.yaml").open("a") as rows:
+        rows.write(
+            "beyond:\n  c: {label: C, notebook: 03_train_hyperbolic, parameters: {entailment:"
+            " pair}}\n"
+        )
+    said = plan(repository, "seeds=1", "group=core,beyond")
+    for stamp in (
+        "a-seed0",
+        "c-seed0",
+        "evaluate-core",
+        "figures-core",
+        "evaluate-beyond",
+        "beyond",
+    ):
+        assert f"--stamp runs/.stamps/simulated/{stamp}.done" in said
+    assert "figures-beyond" not in said and "notebooks/06_beyond_the_paper.ipynb" in said
+
+
+@pytest.mark.slow
+def test_the_pipeline_does_again_only_what_changed(repository):
+    code, output = make_paper(repository)
+    assert code == 0 and started(output) == {
+        "specimens",
+        "data",
+        "a-seed0",
+        "b-seed0",
+        "evaluate-core",
+        "figures-core",
+    }, output
+    (repository / "tables" / "simulated").mkdir(parents=True)
+    (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
+
+    def again(*arguments: str) -> set[str]:
+        code, output = make_paper(repository, *arguments)
+        assert code == 0, output
+        return started(output)
+
+    for path in (repository / "hypertax").rglob("*.py"):
+        path.touch()
+    assert again() == set()
+    with open(repository / "hypertax" / "figure_style.py", "a") as file:
+        file.write("# changed\n")
+    assert again() == {"evaluate-core", "figures-core"}
+    with open(repository / "hypertax" / "lorentz.py", "a") as file:
+        file.write("# changed\n")
+    assert {"a-seed0", "b-seed0"} <= again()
+    rows = (repository / "experiments.yaml").read_text()
+    (repository / "experiments.yaml").write_text(
+        rows.replace("{label: B,", "{parameters: {curvature: 4.0}, label: B,")
+    )
+    assert again() == {"b-seed0", "evaluate-core", "figures-core"}
+    (repository / "tables" / "simulated" / "t.csv").unlink()
+    assert again() == {"evaluate-core", "figures-core"}
+
+
+def test_processes_that_share_their_output_do_not_mix_their_lines():
+    """Without buffering too, where `print` writes a line and its end apart."""
+    code = (
+        "from hypertax.study.pipeline import _say\nfor _ in range(3000): _say('a-seed0: started')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    read, write = os.pipe()
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=write, env=environment)
+        for _ in range(2)
+    ]
+    os.close(write)
+    with os.fdopen(read) as file:
+        lines = file.read().splitlines()
+    assert [child.wait() for child in children] == [0, 0]
+    assert len(lines) == 6000 and all(
+        re.fullmatch(r"\S+  a-seed0: started", line) for line in lines
+    )
+
+
+@pytest.mark.slow
+def test_a_failing_row_leaves_the_others_running_and_is_reported(repository):
+    broken = notebook(
+        repository / "notebooks" / "03_train_hyperbolic.ipynb",
+        'raise ValueError("curvature must be positive, not -3.")',
+    )
+    code, output = make_paper(repository)
+    assert code == 1 and "a-seed0: done in" in output
+    assert (
+        output.splitlines()[-1]
+        .strip()
+        .startswith(
+            "b-seed0: curvature must be positive, not -3. (runs/executed/simulated/b-seed0.log)"
+        )
+    )
+    notebook(broken, "pass")
+    code, output = make_paper(repository)
+    assert code == 0 and started(output) == {"b-seed0", "evaluate-core", "figures-core"}, output
+
+
+def test_rows_that_data_without_images_cannot_train_are_left_out():
+    names = [row.name for row in applicable(load_rows("core"), {"dna"})]
+    assert "hyperbolic-cl-notext" not in names and "hyperbolic-cl-sel-notext" not in names
+    assert {"unaligned", "euclidean-cl", "hyperbolic-sel", "hyperbolic-cl-sel"} <= set(names)
+    assert applicable(load_rows("core"), {"image", "dna"}) == load_rows("core")
+    assert "euclidean-cl-image" not in [
+        row.name for row in applicable(load_rows("modalities"), {"dna"})
+    ]
+    config = RunConfig.create("tiny", full_text=False)
+    with pytest.raises(
+        ValueError, match="full_text must be True where the specimens have one view alone .dna."
+    ) as error:
+        require_something_to_learn(config, {"dna"})
+    assert "\n" not in str(error.value)
+    require_something_to_learn(config, {"image", "dna"})
+
+
+SBATCH = """#!/bin/sh
+echo "$@" >> "$JOBS/submitted"
+for script; do :; done
+sh "$script" > "$JOBS/$(basename "$script").log" 2>&1 &
+echo $!
+"""
+
+
+@pytest.mark.slow
+def test_the_clusters_profile_submits_every_notebook_as_a_job(repository, tmp_path, monkeypatch):
+    """With a scheduler that starts each job at once, several at a time, on this machine."""
+    shutil.copytree(ROOT / "profiles", repository / "profiles")
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    (jobs / "sbatch").write_text(SBATCH)
+    (jobs / "sbatch").chmod(0o755)
+    monkeypatch.setenv("JOBS", str(jobs))
+    monkeypatch.setenv("PATH", f"{jobs}{os.pathsep}{os.environ['PATH']}")
+    (repository / "tables" / "simulated").mkdir(parents=True)
+    (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
+    code, output = make_paper(repository, "--profile", "profiles/slurm")
+    assert code == 0, output
+    submitted = (jobs / "submitted").read_text().splitlines()
+    jobs_of = {
+        rule: sum(f"--job-name={rule} " in line for line in submitted)
+        for rule in ("specimens", "data", "train", "evaluate", "figures")
+    }
+    assert jobs_of == {"specimens": 1, "data": 1, "train": 2, "evaluate": 1, "figures": 1}
+    assert all(("--gres=gpu:1" in line) == ("--job-name=train " in line) for line in submitted)
+    stamps = {path.stem for path in (repository / "runs" / ".stamps" / "simulated").glob("*.done")}
+    assert stamps == {"specimens", "data", "a-seed0", "b-seed0", "evaluate-core", "figures-core"}
+    assert make_paper(repository, "--profile", "profiles/slurm")[0] == 0
+    assert len((jobs / "submitted").read_text().splitlines()) == len(submitted), (
+        "nothing is done again"
+    )
