@@ -130,8 +130,16 @@ class HypertaxModel(nn.Module):
         if not (config.nested and "text" in self.modalities):
             return
         table = self.encoders["text"]
-        share, radii = nested_radii(table.directions(), table.ranks, table.parents, config)
-        self.space.share.copy_(share)
+        contraction, radii = nested_radii(
+            table.directions(),
+            table.ranks,
+            table.parents,
+            cone_angle=config.cone_angle,
+            specimen_radius=config.specimen_radius,
+            aperture=config.aperture,
+            curvature=config.curvature,
+        )
+        self.space.contraction.copy_(contraction)
         table.radii.copy_(radii)
 
     def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:

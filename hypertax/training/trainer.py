@@ -448,5 +448,5 @@ def _space_numbers(model: HypertaxModel) -> dict[str, float]:
     if model.space.name == "euclidean":
         return {}
     scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
-    share = {"share": model.space.share.item()} if isinstance(model.space, CapSpace) else {}
+    share = {"share": model.space.contraction.item()} if isinstance(model.space, CapSpace) else {}
     return {"curvature": model.space.curvature.item()} | scales | share

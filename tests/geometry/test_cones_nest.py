@@ -106,17 +106,17 @@ def test_all_whole_cones_nest(learned, parameters):
 
 
 def test_directions_are_drawn_together_only_where_cones_need_it():
-    def share(learned, **parameters):
-        return float(taxa(forest(0), learned=learned, **parameters)[0].space.share)
+    def contraction(learned, **parameters):
+        return float(taxa(forest(0), learned=learned, **parameters)[0].space.contraction)
 
     assert (
-        share("children at their parents")
+        contraction("children at their parents")
         == 1
-        > share("nothing")
-        > share("children far from parents")
+        > contraction("nothing")
+        > contraction("children far from parents")
         > 0.1
     )
-    assert share("nothing", cone_angle=5.0) > share("nothing", cone_angle=60.0)
+    assert contraction("nothing", cone_angle=5.0) > contraction("nothing", cone_angle=60.0)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_the_cone_of_a_species_is_the_cone_angle_drawn_together():
     )
     want = float(
         drawn_together(
-            torch.tensor(math.radians(30), dtype=torch.float64), model.space.share.double()
+            torch.tensor(math.radians(30), dtype=torch.float64), model.space.contraction.double()
         )
     )
     assert angle == pytest.approx(want, rel=1e-4) and 0 < want < math.radians(30)

@@ -21,7 +21,7 @@ RANK = torch.tensor([0, 0, 1, 1, 2, 2, 2, 1, 3, 3, 3, 3, 2, 3])
 batch."""
 LORENTZ = LorentzSpace(("image", "dna"), DIM, C).double()
 CAP = CapSpace(DIM, C, 2.0).double()
-CAP.share.fill_(0.4)
+CAP.contraction.fill_(0.4)
 HAS = {
     "image": torch.tensor([1, 1, 0, 1, 1, 1, 1, 1]).bool(),
     "dna": torch.tensor([1, 0, 1, 1, 1, 1, 1, 1]).bool(),
@@ -353,12 +353,12 @@ def test_where_all_are_inside_only_the_axis_pulls():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["fp32", "fp64"])
-@pytest.mark.parametrize("share", [0.1, 1.0])
-def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(share, dtype):
+@pytest.mark.parametrize("contraction", [0.1, 1.0])
+def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(contraction, dtype):
     """By the shortest way and with finite gradients, whether a specimen's vector is nearly opposite
     its taxon's or nearly along it."""
     space = CapSpace(DIM, C, 4.0).to(dtype)
-    space.share.fill_(share)
+    space.contraction.fill_(contraction)
     axis = F.normalize(points(1, 0)[:, 1:], dim=1).to(dtype)
     u = F.normalize(points(12, 1)[:, 1:], dim=1).to(dtype)
     u = torch.cat([u, -axis + 1e-3 * u[:1], axis + 1e-3 * u[:1]])

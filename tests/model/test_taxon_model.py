@@ -200,22 +200,22 @@ def test_cones_are_fitted_again_after_every_step():
     """Vectors that change leave radii and s as they were, until `clamp_`."""
     model, _, data = parts("nested")
     table, before = model.encoders["text"], embed(model, specimens())
-    radii, share = table.radii.clone(), model.space.share.clone()
+    radii, s = table.radii.clone(), model.space.contraction.clone()
     with torch.no_grad():
         # Children come nearer to their parents: all may be farther apart.
         table.vectors.weight.mul_(0.3 ** (table.lineages > 0).sum(dim=1, keepdim=True))
-    assert torch.equal(table.radii, radii) and torch.equal(model.space.share, share)
+    assert torch.equal(table.radii, radii) and torch.equal(model.space.contraction, s)
     model.clamp_()
-    assert not torch.equal(table.radii, radii) and model.space.share > share
+    assert not torch.equal(table.radii, radii) and model.space.contraction > s
     own, widest = math.radians(model.config.cone_angle), WIDEST * widest_cone(4.0, 0.02)
-    want_share, angle = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
-    assert torch.equal(model.space.share, want_share) and torch.equal(
+    want_s, angle = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
+    assert torch.equal(model.space.contraction, want_s) and torch.equal(
         table.radii, radius_of_cone(angle, 4.0, 0.02)
     )
     assert_all_nest(model, embed(model, specimens()))
-    radii, share = table.radii.clone(), model.space.share.clone()
+    radii, s = table.radii.clone(), model.space.contraction.clone()
     model.clamp_()
-    assert torch.equal(table.radii, radii) and torch.equal(model.space.share, share), (
+    assert torch.equal(table.radii, radii) and torch.equal(model.space.contraction, s), (
         "once more changes nothing"
     )
     # Specimens move with s alone.
@@ -235,7 +235,7 @@ def test_other_models_fit_nothing():
     ):
         model, _, _ = parts(recipe, **parameters)
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        assert not [name for name in before if name.endswith(("radii", "share"))]
+        assert not [name for name in before if name.endswith(("radii", "contraction"))]
         model.clamp_()
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -245,7 +245,7 @@ def test_without_names_there_is_nothing_to_nest():
     fit."""
     table = specimens().assign(order=None, family=None, genus=None, species=None)
     model, objective, data = parts("nested", table)
-    assert model.modalities == ("dna",) and float(model.space.share) == 1
+    assert model.modalities == ("dna",) and float(model.space.contraction) == 1
     model.clamp_()
     assert objective(model, first_batch(data, 5)).keys() == {"loss"}
     assert embed(model, table).tangent.shape == (len(table), 16)
@@ -297,11 +297,11 @@ def test_radii_and_s_are_read_not_fitted_anew(tmp_path):
     """Elsewhere the same vectors may be fitted with another last digit: what was saved counts."""
     model, _, _ = trained("nested", 1)
     with torch.no_grad():
-        model.space.share.fill_(0.123)
+        model.space.contraction.fill_(0.123)
         model.encoders["text"].radii.mul_(1.01)
     model.save_pretrained(tmp_path)
     again = HypertaxModel.from_pretrained(tmp_path)
-    assert float(again.space.share) == float(model.space.share)
+    assert float(again.space.contraction) == float(model.space.contraction)
     assert torch.equal(again.encoders["text"].radii, model.encoders["text"].radii)
     assert np.array_equal(embed(again, specimens()).tangent, embed(model, specimens()).tangent)
 
@@ -361,7 +361,7 @@ def test_vectors_of_taxa_learn_at_a_rate_of_their_own_and_nothing_learns_radii(r
         "projections.dna.bias"
     ] == pytest.approx((1e-4, 0.0))
     assert ("space.log_curvature" in learned) == (recipe == "lineage")
-    assert not [name for name in learned if name.endswith(("radii", "share"))]
+    assert not [name for name in learned if name.endswith(("radii", "contraction"))]
 
 
 def test_a_trained_run_nests_and_an_interrupted_one_ends_alike(tmp_path, monkeypatch):
