@@ -176,8 +176,13 @@ class CapSpace(LorentzSpace):
         self.specimen_radius = specimen_radius / math.sqrt(curvature)
         self.register_buffer("contraction", torch.ones(()))
 
+    # A model's file calls s `share`: so do those of all runs so far, which stay readable.
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "share"] = destination.pop(prefix + "contraction")
+
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
-        # Runs of earlier versions saved s under this name.
         if prefix + "share" in state_dict:
             state_dict[prefix + "contraction"] = state_dict.pop(prefix + "share")
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -16,7 +16,7 @@ from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.evaluation.nesting import cone_nesting
 from hypertax.evaluation.specimens_in_cones import ALL, specimens_in_cones
 from hypertax.geometry.nested_cones import SLACK, drawn_together, half_angle, radius_of_cone
-from hypertax.model.model import HypertaxModel
+from hypertax.model.model import assemble_model
 from hypertax.taxonomy import RANKS
 
 SETTINGS = [
@@ -56,7 +56,7 @@ def taxa(lineages, seed=0, learned="nothing", dim=24, **parameters):
     config = RunConfig.create("tiny", recipe="nested", embed_dim=dim, **parameters)
     _, tokens = names_and_tokens(lineages)
     torch.manual_seed(seed)
-    model = HypertaxModel(config, ("text",), tokens, pretrained=False)
+    model = assemble_model(config, ("text",), tokens, pretrained=False)
     learn(model, learned, seed)
     return model, embedded(model)
 
@@ -217,7 +217,9 @@ def test_the_cone_of_a_species_is_the_cone_angle_drawn_together():
     )
     assert angle == pytest.approx(want, rel=1e-4) and 0 < want < math.radians(30)
     # What counts is how many times sqrt(c), not where.
-    other = HypertaxModel(replace(config, curvature=8.0), ("text",), model.tokens, pretrained=False)
+    other = assemble_model(
+        replace(config, curvature=8.0), ("text",), model.tokens, pretrained=False
+    )
     other.encoders["text"].vectors.load_state_dict(table.vectors.state_dict())
     other.clamp_()
     torch.testing.assert_close(2 * other.encoders["text"].radii, table.radii)
