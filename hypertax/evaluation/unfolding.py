@@ -14,7 +14,6 @@ import torch
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.cones import cone_membership
-from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 
 
@@ -233,7 +232,7 @@ def _in_all_cones(
     """Whether each member (N,) lies in the cones of all its taxa of these ranks, in the full space;
     not where a taxon has no vector."""
     table, c = run.table, float(run.curvature)
-    points = L.exp0(torch.from_numpy(_vectors(run, members)), c)
+    points = run.points(members)
     result = np.ones(len(members), dtype=bool)
     for rank in ranks:
         names = table[rank].to_numpy(dtype=object)[members]
@@ -241,7 +240,7 @@ def _in_all_cones(
         for name in pd.unique(names):
             if (rank, name) in place:
                 own = names == name
-                apex = L.exp0(torch.from_numpy(_vectors(run, [place[rank, name]])), c)
+                apex = run.points([place[rank, name]])
                 result[own] &= cone_membership(apex, points[torch.from_numpy(own)], c, aperture)[
                     0
                 ].numpy()

@@ -29,7 +29,7 @@ def validation_means(scores: pd.DataFrame) -> pd.Series:
     """Mean macro top-1 over `CELLS`, all pairings and seeds by method, 0..1; what recipes were
     tuned on and the one to beat is chosen by.
 
-    scores: of `hypertax.study.measures.score` for the stage "val".
+    scores: of `hypertax.evaluation.study_scores` for the stage "val".
 
     Raises:
         ValueError: scores of another stage.

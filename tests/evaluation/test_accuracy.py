@@ -10,14 +10,13 @@ from hypertax.data.split import KEY_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import (
     COLUMNS,
-    PAIRINGS,
     accuracy,
-    accuracy_by_rank,
     evaluate,
-    example_queries,
     harmonic_mean,
     selection_score,
 )
+from hypertax.evaluation.label_transfer import example_queries
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.files import ROOT
 from hypertax.taxonomy import RANKS
 
@@ -272,22 +271,13 @@ def test_retrieval_examples_refuse_what_is_absent():
 )
 def test_reproduces_clibd(split, micro, macro, queries):
     predictions = pd.read_csv(PREDICTIONS / f"IDT_val_top1_{split}_i2i_results.csv.gz")
-    found = accuracy_by_rank(predictions).set_index(["rank", "average"])
-    assert 100 * found.loc[("species", "micro"), "value"] == pytest.approx(micro, abs=0.05)
-    assert 100 * found.loc[("species", "macro"), "value"] == pytest.approx(macro, abs=0.05)
-    assert set(found["queries"]) == {queries}
+    assert predictions["gt_species"].count() == queries
+    species = predictions["gt_species"], predictions["pred_species"]
+    assert 100 * accuracy(*species, average="micro") == pytest.approx(micro, abs=0.05)
+    assert 100 * accuracy(*species, average="macro") == pytest.approx(macro, abs=0.05)
     for rank in RANKS:
-        correct = predictions[f"gt_{rank}"] == predictions[f"pred_{rank}"]
-        assert found.loc[(rank, "micro"), "value"] == pytest.approx(correct.mean())
-        assert found.loc[(rank, "macro"), "value"] == pytest.approx(
-            correct.groupby(predictions[f"gt_{rank}"]).mean().mean()
-        )
-
-
-def test_accuracy_by_rank_leaves_out_a_rank_without_columns():
-    predictions = pd.DataFrame({"true_genus": ["A", "B", None], "said_genus": ["A", None, "A"]})
-    found = accuracy_by_rank(predictions, true="true_{rank}", predicted="said_{rank}")
-    assert found[["rank", "average", "value", "queries", "classes"]].values.tolist() == [
-        ["genus", "micro", 0.5, 2, 2],
-        ["genus", "macro", 0.5, 2, 2],
-    ]
+        true, predicted = predictions[f"gt_{rank}"], predictions[f"pred_{rank}"]
+        correct = true == predicted
+        assert accuracy(true, predicted, average="micro") == pytest.approx(correct.mean())
+        by_class = correct.groupby(true).mean()
+        assert accuracy(true, predicted, average="macro") == pytest.approx(by_class.mean())

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.open_world.curves import _descending, cells
+from hypertax.evaluation.accuracy import harmonic_mean
+from hypertax.evaluation.open_world.curves import cells, descending
 from hypertax.taxonomy import RANKS
 
 
@@ -79,25 +80,19 @@ def stages(part: pd.DataFrame, nearest: pd.Series) -> dict[str, np.ndarray]:
     }
 
 
-def harmonic(seen, unseen):
-    """2su / (s + u) elementwise; 0 where both are 0, NaN where one is."""
-    total = np.asarray(seen + unseen)
-    return 2 * seen * unseen / np.where(total == 0, 1, total)
-
-
 def best_threshold(stage: dict[str, np.ndarray]) -> float:
     """The threshold of the best harmonic mean of both macro accuracies, the lowest of equally good
     ones; NaN where a kind is missing."""
     confidence, kinds = stage["confidence"], [stage["seen"], ~stage["seen"]]
     if not all(kind.any() for kind in kinds):
         return np.nan
-    order, last = _descending(confidence)
+    order, last = descending(confidence)
     sides = []
     for kind in kinds:
         weight = kind * stage["weight"] / (kind * stage["weight"]).sum()
         gain = np.cumsum((weight * (stage["first"].astype(float) - stage["second"]))[order])[last]
         sides.append((weight * stage["second"]).sum() + np.append(0, gain))
-    values = harmonic(*sides).round(12)
+    values = harmonic_mean(*sides).round(12)
     candidates = np.append(np.inf, confidence[order[last]])
     return float(candidates[np.flatnonzero(values == values.max())[-1]])
 
@@ -123,7 +118,7 @@ def accuracies(
         result[f"accepted_{name}"] = (times * (kind & accepted)).sum(axis=-1) / np.where(
             np.isnan(total), np.nan, np.maximum(count, 1)
         )
-    result["harmonic"] = harmonic(result["seen"], result["unseen"])
+    result["harmonic"] = harmonic_mean(result["seen"], result["unseen"])
     return {
         name: result[name]
         for name in ("seen", "unseen", "harmonic", "accepted_seen", "accepted_unseen")
