@@ -12,7 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "rows": ["Row", "applicable", "load_rows", "sweep"],
         "runs": ["StudyRun", "result_folders", "run_costs", "run_names", "run_records"],
         "collect": ["Study", "collect_runs", "load_study"],
-        "measures": ["score"],
         "recipes": ["placed_runs", "recipe_paragraphs", "strongest", "validation_means"],
     },
 )

@@ -10,14 +10,19 @@ from hypertax.data.split import KEY_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import (
     COLUMNS,
+    METRICS,
+    Metric,
     accuracy,
     evaluate,
     harmonic_mean,
+    query_counts,
     selection_score,
 )
-from hypertax.evaluation.label_transfer import example_queries
+from hypertax.evaluation.comparison import compare
+from hypertax.evaluation.label_transfer import example_queries, predictions
 from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.files import ROOT
+from hypertax.tables.accuracy import novel_table
 from hypertax.taxonomy import RANKS
 
 PREDICTIONS = ROOT.parent / "shared" / "data" / "clibd_predictions"
@@ -281,3 +286,44 @@ def test_reproduces_clibd(split, micro, macro, queries):
         assert accuracy(true, predicted, average="micro") == pytest.approx(correct.mean())
         by_class = correct.groupby(true).mean()
         assert accuracy(true, predicted, average="macro") == pytest.approx(by_class.mean())
+
+
+def test_a_metric_defined_once_is_in_scores_comparisons_and_tables(monkeypatch):
+    """The share of the best class: nothing else has to be changed for it."""
+    best = Metric("Best class", lambda right, answers, sizes: (right / sizes).max(axis=-1))
+    monkeypatch.setitem(METRICS, "best", best)
+    embeddings = random_embeddings(seed=2)
+    scores = evaluate(embeddings, ks=(1,), rankings=("distance",))
+    assert set(scores["average"]) == {"micro", "macro", "best"}
+    answers = predictions(embeddings)
+    own = answers[(answers["pairing"] == "DNA to DNA") & (answers["split"] == "unseen")]
+    own = own[(own["protocol"] == "novel") & own["gt_genus"].notna()]
+    expected = (own["gt_genus"] == own["pred_genus"]).groupby(own["gt_genus"]).mean().max()
+    assert 0 < expected == accuracy(own["gt_genus"], own["pred_genus"], average="best")
+    novel = scores[(scores["protocol"] == "novel") & (scores["average"] == "best")]
+    novel = novel.set_index(["pairing", "rank"])["value"]
+    assert novel["DNA to DNA", "genus"] == expected
+
+    both = pd.concat([answers.assign(method=name, run=name, seed=0) for name in ("one", "two")])
+    both.loc[both["method"] == "two", "pred_genus"] = "nothing"
+    found = compare(both, "two", resamples=5)
+    found = found[(found["average"] == "best") & (found["protocol"] == "novel")]
+    found = found.set_index(["pairing", "rank"])["difference"]
+    assert found["DNA to DNA", "genus"] == pytest.approx(expected)
+
+    table = novel_table(scores.assign(method="one", run="one", seed=0))
+    assert set(table.tidy["average"]) == {"micro", "macro", "best"}
+    assert "best" in table.markdown()
+
+
+def test_query_counts_are_those_of_the_species_of_each_split():
+    embeddings = random_embeddings(seed=4)
+    counts = query_counts(evaluate(embeddings)).set_index(["pairing", "split"])
+    table = embeddings.table
+    for (pairing, kind), row in counts.iterrows():
+        own = table[
+            (table["modality"] == PAIRINGS[pairing][0]) & (table["split"] == f"test_{kind}")
+        ]
+        assert row["queries"] == own["species"].count()
+        assert row["classes"] == own["species"].nunique()
+    assert len(counts) == 6

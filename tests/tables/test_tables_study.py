@@ -21,7 +21,7 @@ from hypertax.evaluation.nesting import cone_nesting
 from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.study.rows import Row
 from hypertax.study.runs import StudyRun, run_costs
-from hypertax.tables.differences import difference_table
+from hypertax.tables.differences import difference_table, write_difference_tables
 from hypertax.tables.inputs import text_inputs_table
 from hypertax.tables.study import (
     ablation_table,
@@ -381,3 +381,27 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_difference_tables_of_all_kinds_of_species_are_written_together(tmp_path):
+    given = [
+        ("standard", "DNA to DNA", "unseen", "species", BETTER),
+        ("standard", "DNA to DNA", "seen", "species", WORSE),
+        ("novel", "DNA to DNA", "unseen", "genus", NEITHER),
+    ]
+    written = write_difference_tables(
+        cells(given), tmp_path, together="all", each="against", dataset="mine", runs=["new-seed0"]
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"all.csv"} | {
+        f"against_{kind}.{ending}"
+        for kind in ("unseen", "seen", "novel")
+        for ending in ("csv", "md", "tex")
+    }
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 3
+    for kind, verdict in (("unseen", BETTER), ("seen", WORSE), ("novel", NEITHER)):
+        assert written[kind].tidy["verdict"].tolist() == [verdict]
+        text = (tmp_path / f"against_{kind}.md").read_text()
+        assert text.startswith(f"**Test, {kind} species: macro top-1 accuracy minus that of Old")
+        assert "Data set: mine." in text and "new-seed0" in text
+    with pytest.raises(ValueError, match="no differences for novel, unseen, macro"):
+        write_difference_tables(cells(given[:2]), tmp_path)
