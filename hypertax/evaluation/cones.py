@@ -33,17 +33,25 @@ def geometry(
     """The geometry columns of `history.csv`.
 
     Args:
-        splits: whose specimens count. aperture: K of the half-aperture asin(2K / (sqrt(c)|x|)).
+        embeddings: of specimens, and of taxa where there are any.
+        splits: whose specimens count.
+        aperture: K of the half-aperture asin(2K / (sqrt(c)|x|)).
         device: one with fp64.
 
     Returns:
-        In both spaces `radius_{order,family,genus,species,image,dna}`, the mean distance from the
-        origin (norm of the features in the Euclidean one), and in Lorentz space also, per rank,
-        `half_aperture_*` (mean, radians), `saturated_*` (share of taxa whose cone is a half-space)
-        and `cones_*` (mean number of the rank's cones in which a specimen's image or DNA lies),
-        `inside_{family,genus,species}` (share of taxa in the cone of their parent, the next known
-        rank above) and `inside_{image,dna}` (share of specimens in the cone of their deepest known
-        taxon). NaN where nothing is there to count.
+        numbers by name, NaN where nothing is there to count. In both spaces:
+
+        - `radius_{order,family,genus,species,image,dna}`: mean distance from the origin, in the
+          Euclidean space the norm of the features.
+
+        In a Lorentz space also:
+
+        - `half_aperture_RANK`: mean, radians.
+        - `saturated_RANK`: share of taxa whose cone is a half-space.
+        - `cones_RANK`: mean number of the rank's cones in which a specimen's image or DNA lies.
+        - `inside_{family,genus,species}`: share of taxa in the cone of their parent, the next known
+          rank above.
+        - `inside_{image,dna}`: share of specimens in the cone of their deepest known taxon.
     """
     taxa, specimens = _taxa(embeddings), _specimens(embeddings, splits)
     result = {
@@ -150,10 +158,14 @@ def geometry_table(
     """`geometry` laid out for reading: one row per rank that has taxa, then one per modality that
     has specimens in `splits`.
 
-    Columns: `level` (order ... species, image, DNA), `count` (taxa or specimens), `radius` (mean),
-    and in Lorentz space `half_aperture` (mean, degrees), `saturated` (share), `inside` (share in
-    the cone of its parent, or for specimens of the deepest known taxon) and `cones` (mean number of
-    the rank's cones in which a specimen lies).
+    Args:
+        embeddings, splits, aperture: as in `geometry`.
+
+    Returns:
+        columns `level` (order ... species, image, DNA), `count` (taxa or specimens) and `radius`
+        (mean). In Lorentz space also `half_aperture` (mean, degrees), `saturated` (share), `inside`
+        (share in the cone of the parent, or of a specimen's deepest known taxon) and `cones` (mean
+        number of the rank's cones in which a specimen lies).
     """
     found = geometry(embeddings, splits=splits, aperture=aperture)
     rows = []

@@ -26,11 +26,11 @@ class EmbeddedRun(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """The training seed."""
 
     @property
     def embeddings(self) -> Embeddings:
-        """Of specimens, and of taxa where the run has them."""
+        """The run's specimens, and its taxa where it has them."""
 
     @property
     def aperture(self) -> float:

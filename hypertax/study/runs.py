@@ -36,7 +36,7 @@ class StudyRun:
 
     @property
     def embeddings(self) -> Embeddings:
-        """Of the run's best epoch."""
+        """The embeddings of the run's best epoch."""
         return self.run.embeddings()
 
     @property

@@ -239,11 +239,10 @@ def open_world_difference_table(
     chosen = differences if measure is None else differences[differences["measure"] == measure]
     if chosen.empty:
         raise ValueError(f"There are no differences{f' of {measure}' if measure else ''}.")
-    shown = [
-        f"{interval(row)}"
-        f" ({row.score if row.score == row.reference_score else f'{row.score} / {row.reference_score}'})"
-        for row in chosen.itertuples()
-    ]
+    shown = []
+    for row in chosen.itertuples():
+        scores = dict.fromkeys([row.score, row.reference_score])
+        shown.append(f"{interval(row)} ({' / '.join(scores)})")
     note = (
         f"Difference to {only_reference(chosen)} in points, in square brackets its 95 %"
         " interval from a paired bootstrap over the queries, * where that,"

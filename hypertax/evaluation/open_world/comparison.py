@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.comparison import comparable, judged
+from hypertax.evaluation.comparison import comparable, draws, judged
 from hypertax.evaluation.open_world.curves import (
     GROUPS,
     PRECISION,
@@ -166,9 +166,8 @@ def compare_open_world(
     Each method is taken with the score that its own validation queries choose (`choose_scores`),
     and with thresholds from them, which the draws leave as they are. Queries are drawn with
     replacement within seen and within unseen species; one draw serves both methods, all seeds,
-    ranks and measures. The difference is averaged over the seeds that both methods have. As in
-    `hypertax.evaluation.comparison.compare` intervals are about the choice of queries, and not
-    corrected for the number of cells.
+    ranks and measures. What the intervals say and do not say is as in
+    `hypertax.evaluation.comparison.compare`.
 
     Args:
         val, test: of `hypertax.evaluation.open_world.study_answers`.
@@ -197,7 +196,9 @@ def compare_open_world(
     rows = []
     for pairing, answers in test.groupby("pairing", sort=False, observed=True):
         wanted = {key: score for key, score in chosen.items() if key.cell.pairing == pairing}
-        values, counts = _values(answers, wanted, limits, splits, _Draws(pairing, resamples, seed))
+        values, counts = _values(
+            answers, wanted, limits, splits, _Setting(pairing, resamples, seed)
+        )
         for method in methods:
             for cell in [key.cell for key in values if key.method == method]:
                 own, other = (values.get(_Key(m, cell), {}) for m in (method, reference))
@@ -224,7 +225,7 @@ class _Key(NamedTuple):
     cell: Cell
 
 
-class _Draws(NamedTuple):
+class _Setting(NamedTuple):
     """How queries are drawn: R `resamples`, by a generator of `seed` and `pairing`."""
 
     pairing: str
@@ -248,7 +249,7 @@ def _compared(chosen: pd.DataFrame) -> dict[_Key, str]:
 
 
 def _values(
-    answers: pd.DataFrame, chosen: dict[_Key, str], limits: dict, splits: dict, draws: _Draws
+    answers: pd.DataFrame, chosen: dict[_Key, str], limits: dict, splits: dict, setting: _Setting
 ) -> tuple[dict[_Key, dict[int, np.ndarray]], dict[tuple[str, str], int]]:
     """Values (1 + R,) by method and cell, and then seed, the first of the queries as they are; and
     how many queries count by (rank, group).
@@ -260,10 +261,10 @@ def _values(
     """
     shared, runs = _aligned(answers)
     unseen = shared["unseen"]
-    values: dict[_Key, dict] = {key: {} for key in sorted(chosen, key=_order)}
+    values = {key: {} for key in sorted(chosen, key=_order)}
     groups = dict.fromkeys((key.cell.rank, key.cell.group) for key in values)
     counts = {}
-    for times in _drawn(unseen, draws):
+    for times in _drawn(unseen, setting):
         weights = {}
         for rank, group in groups:
             weights[rank, group] = group_weights(
@@ -306,22 +307,18 @@ def _order(key: _Key) -> tuple:
     return key.method, *(names.index(value) for names, value in places)
 
 
-def _drawn(unseen: np.ndarray, draws: _Draws) -> Iterator[np.ndarray]:
+def _drawn(unseen: np.ndarray, setting: _Setting) -> Iterator[np.ndarray]:
     """How often each query counts (B, Q), block by block, 1 + R rows in all: first once each, then
     drawn within seen and within unseen."""
-    rng = np.random.default_rng([draws.seed, crc32(draws.pairing.encode())])
-    step = max(1, _CHUNK // max(1, len(unseen)))
-    rows = 1 + draws.resamples
+    rng = np.random.default_rng([setting.seed, crc32(setting.pairing.encode())])
+    step, rows = max(1, _CHUNK // max(1, len(unseen))), 1 + setting.resamples
     for start in range(0, rows, step):
-        times = np.ones((min(step, rows - start), len(unseen)), dtype=np.int32)
-        for row in times[start == 0 :]:
-            for kind in (unseen, ~unseen):
-                row[kind] = (
-                    np.bincount(rng.integers(kind.sum(), size=kind.sum()), minlength=kind.sum())
-                    if kind.any()
-                    else 0
-                )
-        yield times
+        size = min(step, rows - start)
+        if start:
+            yield draws([unseen, ~unseen], size, rng)
+        else:
+            undrawn = np.ones((1, len(unseen)), dtype=np.int32)
+            yield np.concatenate([undrawn, draws([unseen, ~unseen], size - 1, rng)])
 
 
 def _aligned(answers: pd.DataFrame) -> tuple[dict, dict[tuple, dict]]:

@@ -19,12 +19,12 @@ def two_stage(val: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     other the species of its nearest unseen key. The threshold is the one with the best harmonic
     mean of the macro accuracies of seen and unseen queries, the lowest of equally good ones.
 
-    The protocol is CLIBD's (Gong et al., ICLR 2025; `scripts/method_nn.py` of their repository). It
-    keeps to image queries, seen keys that are images and unseen keys that are DNA
-    (`open_world_answers(..., pairing="image to image", unseen_modality="dna")`), thresholds the
-    cosine at 1,000 values from 0 to 1, and takes the best harmonic mean of *micro* accuracies. That
-    the threshold may be any validation query's confidence (or inf: no query passes), by other
-    scores than similarity, in every pairing and for macro accuracies is ours.
+    The protocol is CLIBD's (Gong et al., ICLR 2025; `scripts/method_nn.py` of their repository).
+    Theirs asks image queries, of seen keys that are images and of unseen keys that are DNA: here
+    `open_world_answers(..., pairing="image to image", unseen_modality="dna")`. It thresholds the
+    cosine at 1,000 values from 0 to 1 and takes the best harmonic mean of *micro* accuracies. Ours
+    differs: any validation query's confidence may be the threshold (or inf: no query passes), by
+    any score, in every pairing, for macro accuracies.
 
     Args:
         val, test: answers of `hypertax.evaluation.open_world.answers.open_world_answers` of the
