@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "style": ["method_colours", "order_colours", "save_figure"],
         "collapse": ["collapse_dynamics", "most_collapsed"],
-        "confusion": ["confusion_in_the_tree", "shared_ranks"],
+        "confusion": ["confusion_in_the_tree"],
         "data": ["barcode_distances", "labels_per_rank", "specimen_gallery"],
         "lineages": ["specimen_lineages"],
         "nested": ["nested_cones"],
@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sweeps": ["sweep_curves", "sweep_scores"],
         "training": ["geometry_curves", "training_curves"],
         "tree": ["taxonomy_tree"],
-        "walk": ["taxa_on_the_way", "walk_to_root"],
+        "walk": ["walk_to_root"],
         "method": ["method_figure"],
     },
 )

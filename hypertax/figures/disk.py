@@ -18,7 +18,7 @@ from hypertax.geometry.poincare import (
     principal_plane,
     ring_distances,
 )
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import parent_rows
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,8 @@ def parents(embeddings: Embeddings) -> np.ndarray:
     """For every taxon row the row of its deepest named ancestor in the table, -1 without one
     (orders, and all specimens)."""
     table = embeddings.table
-    texts = table["modality"] == "text"
-    place = {
-        (row.rank, row.id): i
-        for i, row in zip(
-            table.index[texts], table[texts][["rank", "id"]].itertuples(), strict=True
-        )
-    }
-    found = np.full(len(table), -1)
-    for i in table.index[texts]:
-        for rank in reversed(RANKS[: RANKS.index(table.at[i, "rank"])]):
-            if (rank, table.at[i, rank]) in place:
-                found[i] = place[rank, table.at[i, rank]]
-                break
-    return found
+    above = parent_rows(table, table, skip_absent=True)
+    return np.where(table["modality"] == "text", above, -1)
 
 
 def draw_edges(

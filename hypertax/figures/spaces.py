@@ -6,7 +6,6 @@ from __future__ import annotations
 from textwrap import fill
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch, Rectangle
@@ -199,9 +198,10 @@ def share_in_cone(
     members = np.flatnonzero((table["modality"] != "text") & (table[rank] == name))
     if not len(apex) or not len(members):
         return None
-    point = L.exp0(torch.tensor(embeddings.tangent, dtype=torch.float64), embeddings.curvature)
-    parent = point[apex[:1]]
-    angle = L.exterior_angle(parent.expand(len(members), -1), point[members], embeddings.curvature)
+    parent = embeddings.points(apex[:1])
+    angle = L.exterior_angle(
+        parent.expand(len(members), -1), embeddings.points(members), embeddings.curvature
+    )
     return float((angle <= L.half_aperture(parent, embeddings.curvature, aperture)).double().mean())
 
 
