@@ -50,7 +50,8 @@ def modules(*names: str, root: Path = ROOT, without: Iterable[str] = ()) -> dict
 
 
 def notebook_fingerprint(path: Path, *, imports: bool = True, root: Path = ROOT) -> str:
-    """SHA-256 of a notebook's code cells in their order, without comments.
+    """SHA-256 of a notebook's code cells in their order, without comments; of what they import,
+    whatever the order.
 
     Args:
         path: the notebook.
@@ -58,8 +59,10 @@ def notebook_fingerprint(path: Path, *, imports: bool = True, root: Path = ROOT)
         root: the folder that holds `hypertax`.
     """
     code, sources = _code(path), _Sources(root, ())
-    needed = sources.fingerprint(sources.needed(_module(code, ""))) if imports else ""
-    return _hash(json.dumps(_syntax(ast.parse(code))), needed)
+    module = _module(code, "")
+    needed = sources.fingerprint(sources.needed(module)) if imports else ""
+    places = sorted({json.dumps(place) for place in module.places})
+    return _hash(json.dumps(_syntax(ast.parse(code))), *places, needed)
 
 
 def notebook_modules(path: Path, *, root: Path = ROOT) -> dict[str, Path]:

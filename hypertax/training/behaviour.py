@@ -52,8 +52,8 @@ def compare(old: Path, new: Path, cases: Iterable[str] = behaviour_cases.CASES) 
     """
     cases = list(cases)
     with tempfile.TemporaryDirectory(prefix="hypertax-behaviour-") as temporary:
+        # The first process writes what both read.
         inputs = Path(temporary) / "inputs"
-        behaviour_cases.write_inputs(inputs)
         before = dict(_run(old, inputs, Path(temporary) / "old", cases, "before"))
         try:
             for name, folder in _run(new, inputs, Path(temporary) / "new", cases, "now"):

@@ -142,7 +142,9 @@ def _write_checkpoints(folder: Path) -> None:
         model_config={"num_classes": 10, "model_args": narrow},
         safe_serialization=True,
     )
-    letters = {letter: i for i, letter in enumerate(["[PAD]", "[UNK]", *"abcdefghilmnoprstuvy 0123"])}
+    letters = {
+        letter: i for i, letter in enumerate(["[PAD]", "[UNK]", *"abcdefghilmnoprstuvy 0123"])
+    }
     bert = {"num_hidden_layers": 2, "num_attention_heads": 3, "hidden_size": 48, "num_labels": 1024}
     bert |= {"intermediate_size": 96}
     BertForTokenClassification(BertConfig(vocab_size=1026, **bert)).save_pretrained(folder / "dna")
@@ -203,8 +205,10 @@ def _interrupt(run) -> None:
 
 
 def main(inputs: str, output: str, *names: str) -> None:
-    """Run the named cases. Prints, as JSON, the library's folder, and for each case a list of its
+    """Run the named cases, from inputs that are written first if need be. Prints, as JSON, the library's folder, and for each case a list of its
     name, its run folder and seconds."""
+    if not Path(inputs).exists():
+        write_inputs(Path(inputs))
     print(json.dumps(str(Path(importlib.import_module("hypertax").__file__).parent)), flush=True)
     for name in names:
         started = time.perf_counter()
