@@ -16,7 +16,7 @@ NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL = help
-.PHONY: help setup paper sweeps beyond test test-all bench bench-data notebooks constraints clean
+.PHONY: help setup paper sweeps beyond test test-all behaviour bench bench-data notebooks constraints clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ test: $(STAMP) ## unit tests, and the notebooks compared with their committed ou
 
 test-all: $(STAMP) ## the slow tests that `make test` leaves out
 	@$(RUN) pytest -m slow || [ $$? -eq 5 ]
+
+behaviour: $(STAMP) ## show that training computes what it did, to the bit, so that runs keep their names; NEW=1: it should not, name them anew
+	@$(RUN) hypertax.training.behaviour $(if $(NEW),--new)
 
 bench: $(STAMP) ## time and memory of the losses and training steps, those of the paper's models too (on a GPU if there is one)
 	@$(RUN) benchmarks.losses && $(RUN) benchmarks.paper growth && $(RUN) benchmarks.paper steps

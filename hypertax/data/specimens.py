@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hypertax import sources
 from hypertax.data.bioscan1m.reader import Layout, read_bioscan1m
 from hypertax.data.split import SPLITS
 from hypertax.data.table import COLUMNS, read_table, table_stem
@@ -75,15 +76,12 @@ def data_set_name(dataset: str) -> str:
 def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
     """The folder of the simulated data set, made if it is not there.
 
-    Its name carries the seed and the version of the code that made it. Several processes may ask
-    for it at once.
+    Its name carries the seed and the fingerprint of the code that made it, comments and docstrings
+    aside. Several processes may ask for it at once.
     """
-    sources = [
-        *sorted((Path(__file__).parent / "simulation").glob("*.py")),
-        Path(__file__).with_name("split.py"),
-    ]
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
-    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version}"
+    # `files` says where files are, not what is in them.
+    version = sources.fingerprint("hypertax.data.simulation.dataset", without=["hypertax.files"])
+    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
     if target.is_dir():
         return target
     from hypertax.data.simulation.dataset import simulate

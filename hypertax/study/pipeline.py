@@ -249,6 +249,10 @@ def paper(
     with _alone(STAMPS / name):
         for reason in (STAMPS / name).glob("*.failed"):
             reason.unlink()
+        if not (ROOT / ".snakemake" / "metadata").is_dir():
+            # What the stamps were made from is not known.
+            for stamp in (STAMPS / name).glob("*.done"):
+                stamp.unlink()
         if not any((ROOT / "tables" / name).glob("**/*.csv")):
             # Somebody removed the tables: their stamps would say that they are there.
             for stamp in [
@@ -282,6 +286,8 @@ def paper(
         ]
         command += ["--profile", str(resolve(profile))] if profile else ["--cores", str(cores)]
         command += ["--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
+        # Not the dates of files: the rules' parameters carry fingerprints of what counts.
+        command += ["--rerun-triggers", "params", "input"]
         command += [
             "--nocolor",
             "--config",
