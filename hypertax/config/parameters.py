@@ -7,6 +7,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+INJECTED = "# Parameters\n"
+"""The first line of the cell in which papermill sets the parameters that it was given."""
+
 
 def parse_value(text: str) -> Any:
     """A parameter's value as typed on a command line: a number, True, False or None where it reads
@@ -42,42 +45,47 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], whose: str) -> No
             raise ValueError(unknown_parameter(name, known, whose))
 
 
-def check_parameters(namespace: dict[str, Any], known: Iterable[str]) -> None:
-    """Stop where a notebook was given a parameter that it does not have; papermill only warns.
+def check_parameters(namespace: dict[str, Any]) -> None:
+    """Stop where papermill gave a notebook a parameter that its parameters cell does not have.
 
     Args:
-        namespace: the notebook's `globals()`. known: names of its parameters.
+        namespace: the notebook's `globals()`.
 
     Raises:
         ValueError: one sentence with the first such name and the nearest parameter.
     """
-    refuse_unknown(given_names(namespace), known, "this notebook")
+    own, injected = notebook_parameters(namespace)
+    if own:
+        refuse_unknown(injected, own, "this notebook")
 
 
-def given_names(namespace: dict[str, Any]) -> list[str]:
-    """Names that a notebook's parameters cell, or the cell that papermill injects, gives.
+def notebook_parameters(namespace: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The names that a notebook's parameters cell sets, and those that papermill's cell sets.
 
-    In a notebook that runs, IPython keeps the text of the cells in `In`. Only the latest parameters
-    cell, which sets `dataset` and does nothing but set names, and the latest cell of papermill's
-    after it are read: variables of other cells, and what has been corrected since, do not count.
-    Without such a history, as in a script, every plain value counts.
+    IPython keeps the text of the cells that ran in `In`. The parameters cell sets `dataset` and does
+    nothing but set names; papermill's cell begins with a comment of its own. Only the latest of each
+    is read: variables of other cells and names that have been corrected since do not count.
+    Without such a history, as in a script, every plain value of the namespace is one of the first.
+
+    Args:
+        namespace: the notebook's `globals()`.
     """
     if "In" not in namespace:
+        plain = (type(None), bool, int, float, str)
         return [
             name
             for name, value in namespace.items()
-            if not name.startswith("_")
-            and (value is None or isinstance(value, (bool, int, float, str)))
-        ]
+            if isinstance(value, plain) and not name.startswith("_")
+        ], []
     own: list[str] = []
     injected: list[str] = []
     for cell in namespace["In"]:
         names = _assigned(cell)
-        if cell.startswith("# Parameters\n"):
+        if cell.startswith(INJECTED):
             injected = names
         elif "dataset" in names:
             own, injected = names, []
-    return [name for name in dict.fromkeys([*own, *injected]) if name in namespace]
+    return own, injected
 
 
 def _assigned(cell: str) -> list[str]:

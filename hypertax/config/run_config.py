@@ -22,7 +22,7 @@ from hypertax.config.limits import (
     first_sentence,
     must_be,
 )
-from hypertax.config.parameters import given_names, refuse_unknown
+from hypertax.config.parameters import notebook_parameters, refuse_unknown
 from hypertax.config.presets import PRESETS
 from hypertax.config.recipes import RECIPES
 from hypertax.geometry.cone_angles import widest_cone
@@ -220,7 +220,8 @@ class RunConfig:
             where there is no such parameter.
         """
         known = [name for name in PARAMETERS if name != "space"]
-        refuse_unknown(given_names(namespace), [*known, *also], "this notebook")
+        own, injected = notebook_parameters(namespace)
+        refuse_unknown([*own, *injected], [*known, *also], "this notebook")
         given = {name: namespace[name] for name in known if namespace.get(name) is not None}
         return cls.create(given.pop("preset", "tiny"), **{**in_space(space), **given})
 

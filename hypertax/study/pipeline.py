@@ -120,6 +120,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def parameters_of(notebook: Path) -> set[str]:
+    """The names of a notebook's parameters: those of its parameters cell and, where it trains, every
+    field of a run but the space, which the notebook fixes."""
+    import papermill
+
+    fields = set(PARAMETERS) - {"space"} if notebook.stem in TRAINING else set()
+    return set(papermill.inspect_notebook(notebook)) | fields
+
+
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -127,11 +136,8 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
 
     try:
         # papermill only warns of an unknown name, and starts a kernel first.
-        known = set(papermill.inspect_notebook(notebook))
-        if notebook.stem in TRAINING:
-            known |= set(PARAMETERS) - {"space"}
         try:
-            refuse_unknown(parameters, known, notebook.name)
+            refuse_unknown(parameters, parameters_of(notebook), notebook.name)
         except ValueError as error:
             raise NotebookError(str(error)) from None
         papermill.execute_notebook(
