@@ -25,6 +25,7 @@ from tqdm import tqdm
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
 from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import selection_score
@@ -196,13 +197,13 @@ class _Training:
         at = self.at
         if not at.history:
             at.history = [self.validate(epoch=0)]
-        bar = tqdm(
+        bar = progress_bar(
             total=self.epochs * self.steps_per_epoch,
             initial=at.epoch * self.steps_per_epoch + at.batch,
             desc=self.config.method,
             disable=not self.progress,
             mininterval=2,
-            unit="step",
+            unit=" steps",
         )
         with bar:
             while at.epoch < self.epochs:
