@@ -24,11 +24,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from hypertax.config.run_config import RunConfig
-from hypertax.data.batches import Names, loader
+from hypertax.data.batches import loader
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
 from hypertax.geometry.spaces import LorentzSpace
 from hypertax.losses.contrastive import contrastive_loss
 from hypertax.losses.entailment import Cones, stacked_entailment
+from hypertax.losses.inputs import View
 from hypertax.model.model import build_model
 from hypertax.tables.table import frame_table, write_table
 from hypertax.training.trainer import Objective
@@ -93,12 +95,15 @@ class _Losses:
         plain_euclidean(self.leaves, self.scale).backward()
 
     def stacked(self) -> None:
-        points = {m: self.space.lift(self.space.tangent(v, m)) for m, v in self.leaves.items()}
+        views = {
+            m: View(self.space.lift(self.space.tangent(v, m)), self.everyone)
+            for m, v in self.leaves.items()
+        }
         taxa = self.space.lift(self.space.tangent(self.taxa, "text"))
-        present = dict.fromkeys(points, self.everyone)
-        loss = contrastive_loss(self.space, points, present, self.scale)
-        image, dna = ((points[m], self.everyone) for m in ("image", "dna"))
-        parts = stacked_entailment(taxa, self.lineage, image, dna, self.space.curvature, Cones())
+        loss = contrastive_loss(self.space, views, self.scale)
+        parts = stacked_entailment(
+            taxa, self.lineage, views["image"], views["dna"], self.space.curvature, Cones()
+        )
         (loss + parts["intra"] + parts["inter"]).backward()
 
 
@@ -175,7 +180,7 @@ def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
         "hyperbolic, nested": {"space": "lorentz", "recipe": "nested"},
     }
     torch.set_num_threads(RunConfig.create("tiny").threads)
-    names = Names(specimens)
+    names = TaxonIndex(specimens)
     steps = {}
     for label, setting in settings.items():
         config = RunConfig.create("tiny", **setting)

@@ -33,12 +33,14 @@ from tqdm import tqdm
 from benchmarks.losses import _extra_memory, _Losses
 from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import BARCODE_LENGTH
-from hypertax.data.batches import Batch, Names
+from hypertax.data.batches import Batch
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
-from hypertax.losses import entailment as losses
-from hypertax.model.model import HypertaxModel
+from hypertax.losses import contrastive, entailment
+from hypertax.losses.inputs import Children, Parents
+from hypertax.model.model import assemble_model
 from hypertax.model.tokens import TextTokens
 from hypertax.tables.table import frame_table, write_table
 from hypertax.training.large_batch import LargeBatch
@@ -118,11 +120,11 @@ class PaperStep:
                 **settings,
             )
             table = invented(batch)
-            names = Names(table)
+            names = TaxonIndex(table)
             tokens = TextTokens.train(names.texts)
             torch.manual_seed(0)
             self.model = (
-                HypertaxModel(config, ("image", "dna", "text"), tokens, pretrained=False)
+                assemble_model(config, ("image", "dna", "text"), tokens, pretrained=False)
                 .to(device)
                 .train()
             )
@@ -147,15 +149,13 @@ class PaperStep:
 def broadcasting() -> Iterator[None]:
     """The pairwise losses as they are usually written: geoopt's distances, and cones, over expanded
     (N, M, D) pairs, by autograd alone."""
-    ours = losses.symmetric_cross_entropy, losses.hinge_over_pairs
-    losses.symmetric_cross_entropy, losses.hinge_over_pairs = (
-        _cross_entropy_by_geoopt,
-        _hinge_over_expanded_pairs,
-    )
+    ours = contrastive.symmetric_cross_entropy, entailment.hinge_over_pairs
+    contrastive.symmetric_cross_entropy = _cross_entropy_by_geoopt
+    entailment.hinge_over_pairs = _hinge_over_expanded_pairs
     try:
         yield
     finally:
-        losses.symmetric_cross_entropy, losses.hinge_over_pairs = ours
+        contrastive.symmetric_cross_entropy, entailment.hinge_over_pairs = ours
 
 
 def _cross_entropy_by_geoopt(
@@ -171,13 +171,15 @@ def _cross_entropy_by_geoopt(
 
 
 def _hinge_over_expanded_pairs(
-    parents, children, parent_rank, parent_taxon, lineage, weight, c, aperture, margin
+    parents: Parents, children: Children, c: Tensor, aperture: float, margin: float
 ) -> tuple[Tensor, Tensor]:
-    pairs = (len(parents), len(children), -1)
-    angle = L.exterior_angle(parents[:, None].expand(pairs), children[None].expand(pairs), c)
-    hinge = (L.half_aperture(parents, c, aperture)[:, None] - angle + margin).clamp(min=0)
-    theirs, own = lineage.T[parent_rank], parent_taxon[:, None]
-    mask = ((theirs >= 0) & (own >= 0) & (theirs != own)) * weight
+    pairs = (len(parents.points), len(children.points), -1)
+    angle = L.exterior_angle(
+        parents.points[:, None].expand(pairs), children.points[None].expand(pairs), c
+    )
+    hinge = (L.half_aperture(parents.points, c, aperture)[:, None] - angle + margin).clamp(min=0)
+    theirs, own = children.lineage.T[parents.rank], parents.taxon[:, None]
+    mask = ((theirs >= 0) & (own >= 0) & (theirs != own)) * children.weight
     return (mask * hinge).sum(), mask.sum()
 
 

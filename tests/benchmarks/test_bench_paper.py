@@ -6,8 +6,8 @@ import torch
 
 from benchmarks.paper import BROADCAST, METHODS, broadcasting, invented, step_costs
 from hypertax.config.run_config import RunConfig
-from hypertax.data.batches import Names
 from hypertax.data.check import check_specimens
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.model.model import build_model
 from hypertax.training.objective import Objective
 
@@ -15,7 +15,7 @@ from hypertax.training.objective import Objective
 @pytest.mark.parametrize("curvature", [1.0, 3.0])
 def test_the_losses_by_broadcasting_are_ours(curvature):
     table = invented(24)
-    names = Names(table)
+    names = TaxonIndex(table)
     model = build_model(
         RunConfig.create("tiny", embed_dim=12, curvature=curvature),
         table,
