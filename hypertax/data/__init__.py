@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "table": ["read_table"],
         "split": ["KEY_SPLITS", "QUERY_SPLITS", "SPLITS", "TRAINING_SPLITS", "clibd_split"],
         "views": ["require_something_to_learn", "views_of"],
+        "progress": ["progress_bar"],
         "batches": ["Batch", "Specimens", "loader"],
         "taxon_index": ["TaxonIndex"],
     },

@@ -30,7 +30,7 @@ from hypertax.figures.style import (
     style,
     tint,
 )
-from hypertax.geometry.nested_cones import half_angle
+from hypertax.geometry.cone_angles import half_angle
 from hypertax.taxonomy import RANKS
 
 WIDTH = 5.9

@@ -12,11 +12,11 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hypertax.config.run_config import TAXON_TABLE, RunConfig
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
 from hypertax.data.batches import Batch, Specimens, loader
+from hypertax.data.progress import progress_bar
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.embeddings import COLUMNS, Embeddings
@@ -235,7 +235,7 @@ class HypertaxModel(nn.Module):
         description["compile"] = False
         kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
         model = assemble_model(
-            RunConfig(**description),
+            RunConfig.from_dict(description),
             modalities,
             kind.load(folder / "tokenizer.json"),
             pretrained=False,
@@ -328,8 +328,13 @@ def embed(
     vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
     batches = loader(data, EMBED_BATCH, workers=model.config.workers)
     with torch.inference_mode():
-        for batch in tqdm(
-            batches, desc="embedding", leave=False, disable=not progress, mininterval=1
+        for batch in progress_bar(
+            batches,
+            desc="embedding",
+            unit=" batches",
+            leave=False,
+            disable=not progress,
+            mininterval=1,
         ):
             data.note(batch)
             batch = batch.to(device)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
 from hypertax.data.batches import Specimens, loader
+from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import Embeddings
@@ -227,13 +228,13 @@ class Trainer:
         at = self.at
         if not at.history:
             at.history = [self.validate(epoch=0)]
-        bar = tqdm(
+        bar = progress_bar(
             total=self.epochs * self.steps_per_epoch,
             initial=at.epoch * self.steps_per_epoch + at.batch,
             desc=self.config.method,
             disable=not self.progress,
             mininterval=2,
-            unit="step",
+            unit=" steps",
         )
         with bar:
             while at.epoch < self.epochs:

@@ -15,7 +15,8 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.batches import loader
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.geometry.cone_angles import widest_cone
+from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
 from hypertax.losses.inputs import View

@@ -19,8 +19,8 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from hypertax.data.progress import progress_bar
 from hypertax.data.simulation.barcodes import barcodes
 from hypertax.data.simulation.images import photograph
 from hypertax.data.simulation.traits import species_traits
@@ -258,8 +258,8 @@ def _write_images(
     ]
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
     processes = min(processes or _processors(), 8 if processes is None else processes, len(chunks))
-    with tqdm(
-        total=len(jobs), desc="Simulating photographs", unit="image", disable=not progress
+    with progress_bar(
+        total=len(jobs), desc="simulated photographs", unit=" images", disable=not progress
     ) as bar:
         if processes == 1:
             for chunk in chunks:
