@@ -11,6 +11,7 @@ PROFILE =
 
 RUN = "$(VENV)/bin/python" -m
 STAMP = $(VENV)/.installed
+EVERYTHING = .[notebooks,study,test]
 NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
 # What these point to on the user's side would take precedence over the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
@@ -69,7 +70,7 @@ $(STAMP): pyproject.toml constraints.txt
 	if [ -e "$(VENV)/.unfinished" ] || [ ! -x "$(VENV)/bin/python" ]; then $(make_environment); fi; \
 	rm -f "$(STAMP)" "$(VENV)/install.log"; echo $$$$ > "$(VENV)/.unfinished"; \
 	echo "Installing into $(VENV): a few minutes the first time."; \
-	if "$(VENV)/bin/python" -m pip install --disable-pip-version-check --log "$(VENV)/install.log" -c constraints.txt -e .; then \
+	if "$(VENV)/bin/python" -m pip install --disable-pip-version-check --log "$(VENV)/install.log" -c constraints.txt -e "$(EVERYTHING)"; then \
 		rm -f "$(VENV)/.unfinished"; echo "$(CURDIR)" > "$(STAMP)"; \
 	elif grep -qE "$(OFFLINE)" "$(VENV)/install.log"; then \
 		rm -f "$(VENV)/.unfinished"; \
@@ -111,7 +112,7 @@ COMMA = ,
 
 constraints: $(STAMP) ## pin the newest versions that install together (on Linux x86-64, whose list is the longest)
 	@rm -rf build/constraints && "$(VENV)/bin/python" -m venv build/constraints
-	@build/constraints/bin/python -m pip install --disable-pip-version-check -e .
+	@build/constraints/bin/python -m pip install --disable-pip-version-check -e "$(EVERYTHING)"
 	@{ grep '^#' constraints.txt; build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/constraints
 	@echo "constraints.txt is new: run make test."
