@@ -14,8 +14,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "comparison": ["compare", "each_run", "sentences", "study_predictions"],
         "cones": ["geometry", "geometry_table"],
         "specimens_in_cones": ["specimens_in_cones"],
-        "hierarchy": ["distance_correlation", "hierarchy_scores"],
+        "hierarchy": ["distance_correlation", "hierarchy_scores", "shared_ranks"],
         "nesting": ["cone_nesting"],
         "unfolding": ["unfold"],
+        "walk": ["taxa_on_the_way"],
     },
 )

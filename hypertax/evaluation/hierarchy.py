@@ -20,6 +20,9 @@ from hypertax.taxonomy import RANKS
 PREFIXES = tuple(f"prefix_{rank}" for rank in RANKS)
 FIRST_WRONG = tuple(f"first_wrong_{rank}" for rank in (*RANKS, "none"))
 TREES = ("taxonomy", "true tree")
+SHARED = (*reversed(RANKS), "none")
+"""Deepest rank that a query and its key share, from the right species to not even the order."""
+_RUN = ("method", "run", "seed")
 
 
 def hierarchy_scores(answers: pd.DataFrame) -> pd.DataFrame:
@@ -74,6 +77,42 @@ def hierarchy_scores(answers: pd.DataFrame) -> pd.DataFrame:
     means = grouped.mean().reset_index()
     means.insert(len(groups), "queries", grouped.size().to_numpy())
     return means
+
+
+def shared_ranks(answers: pd.DataFrame) -> pd.DataFrame:
+    """Share of the queries by the deepest rank at which query and nearest key have the same name.
+
+    Only the standard protocol counts, and only queries with a species name. Where a rank is missing
+    in either lineage, the deepest rank at which both have the same name decides.
+
+    Args:
+        answers: as in `hierarchy_scores`.
+
+    Returns:
+        columns `method`, `run`, `seed` (where the answers have them), `pairing`, `split` ("seen",
+        "unseen"), `shared_rank` (every one of `SHARED`, in this order), `share` (0..1; the five of
+        a pairing and split add to 1) and `queries`. A split without queries leaves no row.
+    """
+    columns = [name for name in (*_RUN, "pairing", "split") if name in answers]
+    used = answers[(answers["protocol"] == "standard") & answers["gt_species"].notna()]
+    rows = []
+    for key, part in used.groupby(columns, sort=False):
+        deepest = np.full(len(part), "none", dtype=object)
+        for rank in RANKS:
+            true, found = part[f"gt_{rank}"], part[f"pred_{rank}"]
+            same = true.notna() & found.notna() & (true == found)
+            deepest[same.to_numpy(dtype=bool)] = rank
+        about = dict(zip(columns, key, strict=True))
+        rows += [
+            {
+                **about,
+                "shared_rank": rank,
+                "share": float((deepest == rank).mean()),
+                "queries": len(part),
+            }
+            for rank in SHARED
+        ]
+    return pd.DataFrame(rows, columns=[*columns, "shared_rank", "share", "queries"])
 
 
 def _names(frame: pd.DataFrame) -> np.ndarray:

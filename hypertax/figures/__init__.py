@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "style": ["clade_colours", "order_colours", "save_figure"],
         "looks": ["Look", "looks_of"],
         "collapse": ["collapse_dynamics", "most_collapsed"],
-        "confusion": ["confusion_in_the_tree", "shared_ranks"],
+        "confusion": ["confusion_in_the_tree"],
         "differences": ["difference_intervals"],
         "data": ["barcode_distances", "labels_per_rank", "specimen_gallery"],
         "lineages": ["specimen_lineages"],
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sweeps": ["sweep_curves", "sweep_scores"],
         "training": ["geometry_curves", "training_curves"],
         "tree": ["taxonomy_tree"],
-        "walk": ["taxa_on_the_way", "walk_to_root"],
+        "walk": ["walk_to_root"],
         "method": ["method_figure"],
     },
 )
