@@ -60,7 +60,9 @@ def verdict_sentence(cells: pd.DataFrame) -> str:
     Args:
         cells: with a column `verdict`.
     """
-    counts = {verdict: int((cells["verdict"] == verdict).sum()) for verdict in (NEITHER, WORSE, BETTER)}
+    counts = {
+        verdict: int((cells["verdict"] == verdict).sum()) for verdict in (NEITHER, WORSE, BETTER)
+    }
     first, *others = sorted(counts, key=lambda verdict: -counts[verdict])
     what = f"{len(cells)} cells" if len(cells) != 1 else "1 cell"
     rest = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in others if counts[verdict])
@@ -175,9 +177,7 @@ def _limit(cells: pd.DataFrame) -> float:
     return float(1.08 * max(2.0, min(ends.max(), max(ends.quantile(0.9), 1.1 * medians.min()))))
 
 
-def _panel(
-    ax: Axes, cells: pd.DataFrame, places: dict, look: Look, limit: float
-) -> None:
+def _panel(ax: Axes, cells: pd.DataFrame, places: dict, look: Look, limit: float) -> None:
     """One method's intervals. Each is a line labelled with its cell, for whoever reads the axes."""
     for row in cells.to_dict("records"):
         y = places[_cell(row)]
@@ -234,7 +234,11 @@ def _frame(ax: Axes, places: dict, heads: dict, limit: float, *, named: bool) ->
 
 def _counts(ax: Axes, cells: pd.DataFrame, limit: float) -> None:
     """The sides' names over the axis, and under each how many cells have that verdict."""
-    sides = ((-limit, "left", "worse", WORSE), (0, "center", "none", NEITHER), (limit, "right", "better", BETTER))
+    sides = (
+        (-limit, "left", "worse", WORSE),
+        (0, "center", "none", NEITHER),
+        (limit, "right", "better", BETTER),
+    )
     for x, side, word, verdict in sides:
         count = int((cells["verdict"] == verdict).sum())
         look = {"fontsize": SMALL, "ha": side, "va": "center"}

@@ -41,9 +41,7 @@ class Look(NamedTuple):
     """One of `MARKERS`."""
 
 
-def looks_of(
-    labels: Iterable[str], given: Mapping[str, Look] | None = None
-) -> dict[str, Look]:
+def looks_of(labels: Iterable[str], given: Mapping[str, Look] | None = None) -> dict[str, Look]:
     """A look for each label, in the order of the labels.
 
     Args:
@@ -53,7 +51,9 @@ def looks_of(
     """
     labels = list(dict.fromkeys(labels))
     found = {label: Look(*given[label]) for label in labels if given and label in given}
-    colours = [c for c in (*PALETTE, "#000000") if c not in {look.colour for look in found.values()}]
+    colours = [
+        c for c in (*PALETTE, "#000000") if c not in {look.colour for look in found.values()}
+    ]
     markers = [m for m in MARKERS if m not in {look.marker for look in found.values()}] or MARKERS
     for i, label in enumerate(label for label in labels if label not in found):
         found[label] = Look(colours[i % len(colours)], markers[i % len(markers)])

@@ -25,7 +25,6 @@ from hypertax.figures.style import (
 from hypertax.taxonomy import RANKS
 
 
-
 def _rows(scores: pd.DataFrame, **wanted) -> pd.DataFrame:
     """The rows of a scores table with the given values; columns it lacks do not narrow it."""
     for column, value in wanted.items():

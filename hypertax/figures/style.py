@@ -211,7 +211,12 @@ def method_handle(label: str, look: Look, **line) -> Line2D:
     """A legend's entry of a method: its marker in its colour, on a line if `linestyle` is given."""
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5.2}
     return Line2D(
-        [], [], color=look.colour, marker=look.marker, label=label, **{"linestyle": "", **edge, **line}
+        [],
+        [],
+        color=look.colour,
+        marker=look.marker,
+        label=label,
+        **{"linestyle": "", **edge, **line},
     )
 
 

@@ -15,6 +15,7 @@ from hypertax.figures.style import (
     INK,
     LEVEL_COLOURS,
     MODALITY_NAMES,
+    SMALL,
     TEXT,
     finish,
     has,
@@ -51,9 +52,10 @@ def draw_line(ax, history: pd.DataFrame, column: str, scale: float = 1.0, **look
     rows = history[history[column].notna()]
     if "seed" in rows and rows["seed"].nunique() > 1:
         for _, one in rows.groupby("seed"):
-            ax.plot(one["epoch"], scale * one[column], **{**look, "linewidth": 0.5, "alpha": 0.4})
+            thin = {**look, "linewidth": 0.5, "alpha": 0.4, "marker": None}
+            ax.plot(one["epoch"], scale * one[column], **thin)
     mean = scale * rows.groupby("epoch")[column].mean()
-    ax.plot(mean.index, mean, marker="o" if len(mean) == 1 else None, **look)
+    ax.plot(mean.index, mean, **{"marker": "o" if len(mean) == 1 else None, **look})
 
 
 def draw_epochs(axes) -> None:
@@ -175,13 +177,16 @@ def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 _geometry_panel(ax, history, *panel, narrow=not alone)
             if not alone:
                 first = grid[i, 0]
-                first.set_ylabel(fill(label, 16), fontweight="bold", fontsize=7)
+                whole = label.replace(" + ", "\N{NO-BREAK SPACE}+\N{NO-BREAK SPACE}")
+                first.set_ylabel(fill(whole, 16), fontweight="bold", fontsize=7)
         for column, (name, title, unit, scale) in enumerate(GEOMETRY):
             axes = [grid.flat[column]] if alone else list(grid[:, column])
             _same_limits(axes, name, scale)
-            axes[0].set_title(title if alone else fill(f"{title}: {unit}", 17), fontsize=8 - 1.3 * (not alone))
             if alone:
+                axes[0].set_title(title)
                 axes[0].set_ylabel(unit)
+            else:
+                axes[0].set_title(fill(f"{title}: {unit}", 15), fontsize=SMALL)
         draw_epochs(grid[-1])
         shown = [x for x in LEVELS if any(has(h, f"radius_{x}") for h in runs.values())]
         handles = [

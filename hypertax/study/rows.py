@@ -102,9 +102,7 @@ def load_sweep(group: str, path: Path = EXPERIMENTS) -> Sweep | None:
 
 def row_looks(rows: list[Row]) -> dict[str, Look]:
     """label -> colour and marker of the rows; rows without a look of their own get a free one."""
-    return looks_of(
-        [row.label for row in rows], {row.label: row.look for row in rows if row.look}
-    )
+    return looks_of([row.label for row in rows], {row.label: row.look for row in rows if row.look})
 
 
 def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:

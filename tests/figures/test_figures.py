@@ -15,7 +15,7 @@ from hypertax import figures
 from hypertax.embeddings import Embeddings
 from hypertax.figures import disk
 from hypertax.figures import method as method_drawing
-from hypertax.figures.spaces import share_in_cone
+from hypertax.figures.disk import share_in_cone
 from hypertax.figures.style import PALETTE, SMALL, new_figure, save_figure
 from hypertax.figures.tree import tree_from_labels, tree_from_newick
 from hypertax.geometry import lorentz as L
