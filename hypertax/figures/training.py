@@ -171,7 +171,7 @@ def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     alone = len(runs) == 1
     with style():
         fig = new_figure(TEXT, 4.3 if alone else 1.28 * len(runs) + 0.95)
-        grid = fig.subplots(*((2, 3) if alone else (len(runs), 6)), squeeze=False, sharex=True)
+        grid = fig.subplots(*((2, 3) if alone else (len(runs), 6)), squeeze=False, sharex=not alone)
         for i, (label, history) in enumerate(runs.items()):
             for ax, panel in zip(grid.flat if alone else grid[i], GEOMETRY, strict=True):
                 _geometry_panel(ax, history, *panel, narrow=not alone)
@@ -187,7 +187,7 @@ def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 axes[0].set_ylabel(unit)
             else:
                 axes[0].set_title(fill(f"{title}: {unit}", 15), fontsize=SMALL)
-        draw_epochs(grid[-1])
+        draw_epochs(grid.flat if alone else grid[-1])
         shown = [x for x in LEVELS if any(has(h, f"radius_{x}") for h in runs.values())]
         handles = [
             Line2D([], [], color=LEVEL_COLOURS[level], label=MODALITY_NAMES.get(level, level))
