@@ -23,7 +23,6 @@ __all__ = [
     "COLUMNS",
     "data_set_name",
     "fingerprint",
-    "known_rank_counts",
     "load_specimens",
     "simulated_folder",
     "summarise",
@@ -189,17 +188,6 @@ def summarise(specimens: pd.DataFrame) -> pd.DataFrame:
         1, "species", species.reindex(table.index, fill_value=specimens["species"].nunique())
     )
     return _in_order(table)
-
-
-def known_rank_counts(specimens: pd.DataFrame) -> pd.DataFrame:
-    """Where the labels stop: specimens of each split (rows; `all` last) by their deepest known rank
-    (columns `none`, order to species)."""
-    deepest = pd.Series("none", index=specimens.index)
-    for rank in RANKS:
-        deepest[specimens[rank].notna()] = rank
-    table = pd.crosstab(specimens["split"], deepest).reindex(columns=["none", *RANKS], fill_value=0)
-    table.loc["all"] = table.sum()
-    return _in_order(table.rename_axis(columns=None))
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

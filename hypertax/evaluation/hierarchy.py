@@ -11,9 +11,8 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS, query_splits
 from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 
@@ -26,7 +25,7 @@ _RUN = ("method", "run", "seed")
 
 
 def hierarchy_scores(answers: pd.DataFrame) -> pd.DataFrame:
-    """Hierarchy metrics of `hypertax.evaluation.comparison.predictions`, each a mean over the
+    """Hierarchy metrics of `hypertax.evaluation.predictions`, each a mean over the
     queries (micro).
 
     The taxonomy is a tree of four ranks below a root. A rank missing in the truth is not judged:
@@ -146,7 +145,7 @@ def distance_correlation(
     embeddings: Embeddings,
     newick: str | None = None,
     *,
-    splits: Sequence[str] = tuple(QUERY_SPLITS["test"].values()),
+    splits: Sequence[str] = tuple(query_splits("test").values()),
     pairs: int = 20_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -211,13 +210,10 @@ def _embedding_distance(
     one: Embeddings, first: np.ndarray, other: Embeddings, second: np.ndarray
 ) -> np.ndarray:
     """Distances (N,) of paired rows: geodesic, or 1 - cosine."""
-    x, y = (
-        torch.from_numpy(one.tangent[first]).double(),
-        torch.from_numpy(other.tangent[second]).double(),
-    )
     if one.space == "lorentz":
-        c = float(one.curvature)
-        return L.distance(L.exp0(x, c), L.exp0(y, c), c).numpy()
+        return L.distance(one.points(first), other.points(second), float(one.curvature)).numpy()
+    x = torch.from_numpy(one.tangent[first]).double()
+    y = torch.from_numpy(other.tangent[second]).double()
     return 1 - torch.nn.functional.cosine_similarity(x, y, dim=1).numpy()
 
 

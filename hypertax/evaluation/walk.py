@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.retrieval import nearest_keys
+from hypertax.evaluation.retrieval import nearest_vectors
 
 
 def taxa_on_the_way(embeddings: Embeddings, row: int, *, steps: int = 50) -> pd.DataFrame:
@@ -43,12 +43,9 @@ def taxa_on_the_way(embeddings: Embeddings, row: int, *, steps: int = 50) -> pd.
         )
     remaining = np.linspace(1, 0, steps)
     start = embeddings.tangent[row].astype(np.float64)
-    nearest = nearest_keys(
-        remaining[:, None] * start,
-        taxa.tangent.astype(np.float64),
-        space="lorentz",
-        curvature=embeddings.curvature,
-        k=1,
+    points = remaining[:, None] * start
+    nearest = nearest_vectors(
+        points, taxa.tangent, space="lorentz", curvature=embeddings.curvature, k=1
     )[0]
     found = taxa.table.iloc[nearest[:, 0].numpy()]
     own = embeddings.table.iloc[row]

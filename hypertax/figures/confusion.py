@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hypertax.evaluation.accuracy import PAIRINGS
 from hypertax.evaluation.hierarchy import SHARED
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.style import (
     INK,
     RANK_COLOURS,

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hypertax.data.split import SPLITS
 from hypertax.figures.style import (
     COLUMN,
     FAINT,
@@ -32,28 +33,13 @@ from hypertax.figures.style import (
 )
 from hypertax.taxonomy import RANKS
 
-SPLITS = (
-    "no_split",
-    "train_seen",
-    "seen_keys",
-    "val_seen",
-    "test_seen",
-    "val_unseen",
-    "val_unseen_keys",
-    "test_unseen",
-    "test_unseen_keys",
-    "single_species",
-)
-
-
 PUBLISHED_P_DISTANCE = {
     "species": (0.0, 0.02),
     "genus": (0.03, 0.12),
     "family": (0.09, 0.18),
     "different orders": (0.18, 0.28),
 }
-"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is (DESIGN, the
-simulated data set)."""
+"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is."""
 
 
 def _choose(

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hypertax.evaluation.accuracy import PAIRINGS
 from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     FAINT,

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, Polygon
 
@@ -20,7 +19,7 @@ from hypertax.geometry.poincare import (
     principal_plane,
     ring_distances,
 )
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import parent_rows
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,10 @@ def share_in_cone(
     members = np.flatnonzero((table["modality"] != "text") & (table[rank] == name))
     if not len(apex) or not len(members):
         return None
-    point = L.exp0(torch.tensor(embeddings.tangent, dtype=torch.float64), embeddings.curvature)
-    parent = point[apex[:1]]
-    angle = L.exterior_angle(parent.expand(len(members), -1), point[members], embeddings.curvature)
+    parent = embeddings.points(apex[:1])
+    angle = L.exterior_angle(
+        parent.expand(len(members), -1), embeddings.points(members), embeddings.curvature
+    )
     return float((angle <= L.half_aperture(parent, embeddings.curvature, aperture)).double().mean())
 
 
@@ -153,20 +153,8 @@ def parents(embeddings: Embeddings) -> np.ndarray:
     """For every taxon row the row of its deepest named ancestor in the table, -1 without one
     (orders, and all specimens)."""
     table = embeddings.table
-    texts = table["modality"] == "text"
-    place = {
-        (row.rank, row.id): i
-        for i, row in zip(
-            table.index[texts], table[texts][["rank", "id"]].itertuples(), strict=True
-        )
-    }
-    found = np.full(len(table), -1)
-    for i in table.index[texts]:
-        for rank in reversed(RANKS[: RANKS.index(table.at[i, "rank"])]):
-            if (rank, table.at[i, rank]) in place:
-                found[i] = place[rank, table.at[i, rank]]
-                break
-    return found
+    above = parent_rows(table, table, skip_absent=True)
+    return np.where(table["modality"] == "text", above, -1)
 
 
 def draw_edges(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     COLUMN,

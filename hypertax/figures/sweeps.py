@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     COLUMN,

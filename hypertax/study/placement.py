@@ -8,10 +8,9 @@ import torch
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.nesting import parent_rows
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import RANKS, parent_rows
 
 
 @torch.no_grad()
@@ -39,7 +38,9 @@ def place_in_cones(embeddings: Embeddings, config: RunConfig) -> Embeddings:
     taxa = embeddings.where(is_taxon).table
     ranks = torch.tensor([RANKS.index(rank) for rank in taxa["rank"]])
     directions = torch.nn.functional.normalize(vectors[is_taxon], dim=-1)
-    share, radii = nested_radii(directions, ranks, torch.from_numpy(parent_rows(taxa)), config)
+    share, radii = nested_radii(
+        directions, ranks, torch.from_numpy(parent_rows(taxa, taxa)), config
+    )
     space = CapSpace(vectors.shape[1] + 1, config.curvature, config.specimen_radius).double()
     space.share.copy_(share)
     placed = np.empty((len(vectors), vectors.shape[1] + 1), dtype=np.float32)

@@ -15,7 +15,6 @@ from PIL import Image
 
 from hypertax.data import data_set_name, fingerprint, load_specimens, summarise
 from hypertax.data.check import SpecimenTableError
-from hypertax.data.specimens import known_rank_counts
 from hypertax.data.split import SPLITS, clibd_split
 from hypertax.data.table import COLUMNS, clean_barcodes, read_fasta, read_table
 from hypertax.files import ROOT
@@ -385,15 +384,6 @@ def test_summaries():
         "known genus": 2,
         "known species": 2,
     }
-    stops = known_rank_counts(specimens())
-    assert stops.loc["no_split"].to_dict() == {
-        "none": 1,
-        "order": 0,
-        "family": 1,
-        "genus": 0,
-        "species": 0,
-    }
-    assert stops.loc["all"].sum() == 4
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from walk_cases import LINEAGE, OTHER
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import evaluate
-from hypertax.evaluation.comparison import predictions
 from hypertax.evaluation.hierarchy import SHARED, shared_ranks
+from hypertax.evaluation.label_transfer import predictions
 from hypertax.taxonomy import RANKS
 
 

@@ -14,12 +14,12 @@ from open_world_cases import told, with_taxa
 from random_embeddings import random_embeddings
 
 from hypertax.evaluation.comparison import BETTER, NEITHER
+from hypertax.evaluation.open_world.answers import study_answers
 from hypertax.evaluation.open_world.comparison import (
     CHOSEN_BY,
     choose_scores,
     compare_open_world,
     open_world_scores,
-    study_answers,
 )
 from hypertax.evaluation.open_world.curves import (
     at_thresholds,
@@ -47,8 +47,7 @@ def study(without: tuple[str, ...] = ()) -> list:
         embeddings = with_taxa(random_embeddings(space, seed=5))
         embeddings = embeddings.where(~embeddings.table["split"].isin(without))
         for seed in range(2):
-            run = SimpleNamespace(name=f"{label}-{seed}")
-            about = {"row": SimpleNamespace(label=label), "seed": seed, "run": run, "aperture": 0.1}
+            about = {"method": label, "seed": seed, "name": f"{label}-{seed}", "aperture": 0.1}
             members.append(SimpleNamespace(**about, embeddings=shifted(embeddings, seed)))
     return members
 
