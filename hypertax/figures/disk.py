@@ -19,7 +19,7 @@ from hypertax.geometry.poincare import (
     principal_plane,
     ring_distances,
 )
-from hypertax.taxonomy import parent_rows
+from hypertax.taxonomy import RANKS, parent_rows
 
 
 @dataclass(frozen=True)

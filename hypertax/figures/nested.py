@@ -39,7 +39,7 @@ from hypertax.figures.style import (
     panel_grid,
     style,
 )
-from hypertax.geometry.nested_cones import half_angle
+from hypertax.geometry.cone_angles import half_angle
 from hypertax.taxonomy import RANKS
 
 WIDTH = 6.6

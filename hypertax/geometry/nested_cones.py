@@ -20,9 +20,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from hypertax.geometry.cone_angles import widest_cone
 
 if TYPE_CHECKING:
     from hypertax.config.run_config import RunConfig
@@ -36,21 +37,6 @@ STEPS = 128
 """Candidates for s, between 0 and 1."""
 
 
-def half_angle(apex: float | np.ndarray, radius: float | np.ndarray, aperture: float) -> np.ndarray:
-    """The half-angle of a cone as seen from the origin by points at `radius` >= that of its apex,
-    both times sqrt(c); radians.
-
-    A saturated cone, whose apex is within p, is the half-space beyond the plane across its axis:
-    the same with p = apex.
-    """
-    apex, radius = np.asarray(apex, dtype=float), np.asarray(radius, dtype=float)
-    nearest = np.tanh(np.minimum(np.arcsinh(2 * aperture), apex))
-    turns = [
-        np.arccos(np.clip(nearest / np.tanh(np.maximum(r, 1e-12)), 0, 1)) for r in (radius, apex)
-    ]
-    return turns[0] - np.where(apex > 0, turns[1], 0)
-
-
 def radius_of_cone(angle: Tensor, specimen_radius: float, aperture: float) -> Tensor:
     """The radius of the apex whose cone has a half-angle as seen by points at the specimens'
     radius; both times sqrt(c).
@@ -60,12 +46,6 @@ def radius_of_cone(angle: Tensor, specimen_radius: float, aperture: float) -> Te
     """
     nearest = math.tanh(math.asinh(2 * aperture))
     return torch.atanh(nearest / torch.cos(math.acos(nearest / math.tanh(specimen_radius)) - angle))
-
-
-def widest_cone(specimen_radius: float, aperture: float) -> float:
-    """The half-angle, radians, below which a cone stays as seen by points at the specimens' radius;
-    0 where they are nearer than p."""
-    return math.acos(min(1.0, math.tanh(math.asinh(2 * aperture)) / math.tanh(specimen_radius)))
 
 
 def drawn_together(angle: Tensor, s: Tensor) -> Tensor:

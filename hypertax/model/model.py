@@ -217,7 +217,7 @@ class HypertaxModel(nn.Module):
         description["compile"] = False
         kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
         model = cls(
-            RunConfig(**description),
+            RunConfig.from_dict(description),
             modalities,
             kind.load(folder / "tokenizer.json"),
             pretrained=False,

@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from hypertax.config.run_config import RunConfig
+from hypertax.config.run_config import RunConfig, in_space
 from hypertax.data.views import require_something_to_learn
 from hypertax.figures.looks import MARKERS, Look, looks_of
 from hypertax.files import ROOT, shown
 
 EXPERIMENTS = ROOT / "experiments.yaml"
 TRAINING = {
-    "02_train_euclidean": {"space": "euclidean", "entailment": "none"},
-    "03_train_hyperbolic": {"space": "lorentz"},
+    "02_train_euclidean": in_space("euclidean"),
+    "03_train_hyperbolic": in_space("lorentz"),
 }
 """The training notebooks, and what each of them fixes itself."""
 
@@ -51,7 +51,7 @@ class Row:
         Raises:
             ValueError: one sentence naming the parameter and what is allowed.
         """
-        fixed = TRAINING.get(self.notebook, {"space": "euclidean", "entailment": "none"})
+        fixed = TRAINING.get(self.notebook, in_space("euclidean"))
         return RunConfig.create(
             preset, **{**fixed, **self.parameters, **extra, "dataset": dataset, "seed": seed}
         )

@@ -20,13 +20,8 @@ from hypertax.embeddings import Embeddings
 from hypertax.evaluation.unfolding import Clades, Members, unfold
 from hypertax.figures.nested import Stretch
 from hypertax.geometry import lorentz as L
-from hypertax.geometry.nested_cones import (
-    WIDEST,
-    fit_cones,
-    half_angle,
-    radius_of_cone,
-    widest_cone,
-)
+from hypertax.geometry.cone_angles import half_angle, widest_cone
+from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.taxonomy import RANKS
 
 WIDTH = 24

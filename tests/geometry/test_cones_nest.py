@@ -15,7 +15,8 @@ from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.evaluation.cones import ALL, specimens_in_cones
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.geometry.nested_cones import SLACK, drawn_together, half_angle, radius_of_cone
+from hypertax.geometry.cone_angles import half_angle
+from hypertax.geometry.nested_cones import SLACK, drawn_together, radius_of_cone
 from hypertax.model.model import HypertaxModel
 from hypertax.taxonomy import RANKS
 

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from hypertax.config.run_config import RunConfig
 from hypertax.data.batches import Names, loader
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.geometry.cone_angles import widest_cone
+from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
 from hypertax.model.model import HypertaxModel, build_model, embed
