@@ -12,7 +12,7 @@ from matplotlib.textpath import TextPath
 
 from hypertax.evaluation.unfolding import Branch, Unfolded
 from hypertax.figures.style import FAINT, INK, MUTED, SMALL, tint
-from hypertax.geometry.nested_cones import half_angle
+from hypertax.geometry.cone_angles import half_angle
 from hypertax.taxonomy import RANKS
 
 NAMES = 6.5
