@@ -19,7 +19,7 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.views import require_something_to_learn
 from hypertax.files import ROOT
 from hypertax.study.pipeline import NotebookError, main, paper, parameters_of, run
-from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows, sweep
+from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
 
 PARAMETERS = (
     'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
@@ -145,21 +145,6 @@ def test_the_curvature_is_held_and_learned_from_the_same_values_with_and_without
         "at c = 1 the two are the same"
     )
     assert {c.curvature for c in learned} == {0.1, 1.0, 4.0, 10.0}
-
-
-def test_what_a_group_sweeps_is_read_from_its_rows():
-    parameter, swept = sweep(load_rows("width"))
-    assert parameter == "embed_dim"
-    assert swept["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8) and swept[
-        "Euclidean CL"
-    ] == ("Euclidean CL", 128)
-    assert {value for _, value in swept.values()} == {8, 16, 32, 64, 128, 256}
-    parameter, swept = sweep(load_rows("curvature"))
-    assert parameter == "curvature" and "Euclidean CL" not in swept
-    assert swept["CL + SEL, c = 4, scaled"] == ("c held, scaled", 4.0) and swept[
-        "Hyperbolic CL + SEL"
-    ] == ("c learned", 1.0)
-    assert sweep(load_rows("core")) == (None, {})
 
 
 @pytest.mark.parametrize(
