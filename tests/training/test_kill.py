@@ -28,7 +28,7 @@ train(RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2), ta
 
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parent)],
+        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parents[1])],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
