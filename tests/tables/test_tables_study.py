@@ -159,7 +159,7 @@ def test_hierarchy_tables_letter_by_letter():
     )
     with pytest.raises(ValueError, match="no run"):
         hierarchy_table(hierarchies(), "image to DNA")
-    with pytest.raises(ValueError, match="'A' has several runs of seed 0"):
+    with pytest.raises(ValueError, match="'A' has several values for seed 0"):
         hierarchy_table(hierarchies().assign(seed=0))
 
 
