@@ -82,7 +82,7 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
                 key = (pairings[row], method, splits[column])
                 if key in shares.index:
                     _bar(ax, i, shares.loc[key])
-            ax.set_title(f"{pairings[row]}, {splits[column]} species")
+            ax.set_title(f"{pairings[row]}, {splits[column]} species (micro)")
             ax.set_xlabel("share of the queries (%)" if row == len(pairings) - 1 else "")
             ax.grid(False)
             ax.spines["left"].set_visible(False)
