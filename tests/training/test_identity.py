@@ -341,7 +341,7 @@ def test_equal_sources_are_listed_and_others_are_not(repository, monkeypatch, ca
 
 def test_a_commit_that_is_not_there_is_one_sentence(repository):
     Listing("constant", "1" * 40, ()).write(repository)
-    with pytest.raises(ValueError, match="Commit 1111111, .* git fetch --unshallow") as error:
+    with pytest.raises(ValueError, match="Commit 1111111, .*git fetch --unshallow") as error:
         behaviour.prove(repository)
     assert "\n" not in str(error.value)
 
