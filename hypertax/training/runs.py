@@ -49,7 +49,7 @@ class Run:
         """The configuration it was trained with."""
         description = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         description.pop("modalities", None)
-        return RunConfig(**description)
+        return RunConfig.from_dict(description)
 
     @property
     def history(self) -> pd.DataFrame:

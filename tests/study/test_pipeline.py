@@ -18,8 +18,8 @@ import pytest
 from hypertax.config.run_config import RunConfig
 from hypertax.data.views import require_something_to_learn
 from hypertax.files import ROOT
-from hypertax.study.pipeline import NotebookError, main, paper, run
-from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows, sweep
+from hypertax.study.pipeline import NotebookError, main, paper, parameters_of, run
+from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
 
 PARAMETERS = (
     'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
@@ -147,21 +147,6 @@ def test_the_curvature_is_held_and_learned_from_the_same_values_with_and_without
     assert {c.curvature for c in learned} == {0.1, 1.0, 4.0, 10.0}
 
 
-def test_what_a_group_sweeps_is_read_from_its_rows():
-    parameter, swept = sweep(load_rows("width"))
-    assert parameter == "embed_dim"
-    assert swept["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8) and swept[
-        "Euclidean CL"
-    ] == ("Euclidean CL", 128)
-    assert {value for _, value in swept.values()} == {8, 16, 32, 64, 128, 256}
-    parameter, swept = sweep(load_rows("curvature"))
-    assert parameter == "curvature" and "Euclidean CL" not in swept
-    assert swept["CL + SEL, c = 4, scaled"] == ("c held, scaled", 4.0) and swept[
-        "Hyperbolic CL + SEL"
-    ] == ("c learned", 1.0)
-    assert sweep(load_rows("core")) == (None, {})
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -171,7 +156,7 @@ def test_what_a_group_sweeps_is_read_from_its_rows():
         ),
         (
             "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {curvatur: 1}}}",
-            "core, a: curvatur is not a parameter",
+            "core, a: curvatur is not a parameter of a run; did you mean curvature?",
         ),
         (
             "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {seed: 1}}}",
@@ -260,19 +245,23 @@ def test_a_parameter_that_the_notebook_does_not_have_is_refused(tmp_path):
     book = notebook(tmp_path / "n.ipynb", "aperture = 1")
     with pytest.raises(
         NotebookError,
-        match="^aperture is not a parameter of n.ipynb, which has curvature, dataset,"
-        " experiment, preset",
+        match=r"^experimnt is not a parameter of n.ipynb; did you mean experiment\?$",
     ):
-        run(book, tmp_path / "out.ipynb", {"aperture": 4.0})
+        run(book, tmp_path / "out.ipynb", {"experimnt": 4.0})
+    with pytest.raises(NotebookError, match="^temperature is not a parameter of n.ipynb"):
+        run(book, tmp_path / "out.ipynb", {"temperature": 4.0})
+
+
+def test_every_field_of_a_run_but_the_space_is_a_parameter_of_a_training_notebook(tmp_path):
+    book = notebook(tmp_path / "03_train_hyperbolic.ipynb", "assert temperature == 0.1")
+    run(book, tmp_path / "out.ipynb", {"temperature": 0.1})
+    for name, near in (("tempratur", "; did you mean temperature?"), ("space", "; ")):
+        with pytest.raises(NotebookError, match=f"^{name} is not a parameter of 03.*{near[:-1]}"):
+            run(book, tmp_path / "out.ipynb", {name: "0.1"})
 
 
 def test_the_notebooks_have_every_parameter_that_the_pipeline_gives():
-    import papermill
-
-    has = {
-        path.stem: set(papermill.inspect_notebook(path))
-        for path in (ROOT / "notebooks").glob("0*.ipynb")
-    }
+    has = {path.stem: parameters_of(path) for path in (ROOT / "notebooks").glob("0*.ipynb")}
     for row in (row for rows in load_groups().values() for row in rows if row.notebook):
         assert {"dataset", "preset", "seed", *row.parameters} <= has[row.notebook], row.name
     assert {"dataset", "publish"} <= has["01_data_prep"]
