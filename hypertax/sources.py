@@ -196,7 +196,8 @@ def _joined(values: list[ast.expr]) -> list:
     for value in map(_syntax, values):
         if said and said[-1][0] == value[0] == "Constant":
             value = ["Constant", "str", repr(ast.literal_eval(said.pop()[2] + value[2]))]
-        said.append(value)
+        if value[-1] != "''":
+            said.append(value)
     return said
 
 
