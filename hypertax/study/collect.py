@@ -6,7 +6,7 @@ import pandas as pd
 
 from hypertax.study.rows import Row
 from hypertax.study.runs import StudyRun
-from hypertax.training.trainer import train, unaligned
+from hypertax.training.trainer import train_here, unaligned
 
 
 def collect_runs(
@@ -30,6 +30,6 @@ def collect_runs(
     for row in rows:
         for seed in range(seeds):
             config = row.config(dataset=dataset, seed=seed, preset=preset, **given)
-            make = train if row.notebook else unaligned
+            make = train_here if row.notebook else unaligned
             study.append(StudyRun(row, seed, make(config, specimens, output=output)))
     return study

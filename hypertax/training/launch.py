@@ -27,8 +27,12 @@ from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import EncoderUnavailable
 from hypertax.training.runs import Run
-from hypertax.training.trainer import TrainingDiverged, accelerator_of
-from hypertax.training.trainer import train as train_here
+from hypertax.training.trainer import (
+    TrainingDiverged,
+    TrainingInterrupted,
+    accelerator_of,
+    train_here,
+)
 
 
 def train(
@@ -38,7 +42,7 @@ def train(
     output: str | Path | None = None,
     processes: int = 1,
 ) -> Run:
-    """`hypertax.training.trainer.train` in this process, or in `processes` new ones, each with a
+    """`hypertax.training.trainer.train_here` in this process, or in `processes` new ones, each with a
     GPU of its own where there are GPUs.
 
     Raises:
@@ -70,6 +74,10 @@ def train(
             )
         else:
             debug_launcher(_one, args=arguments, num_processes=processes)
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            "Interrupted; the same cell goes on from the last epoch that was saved."
+        ) from None
     except Exception as error:
         raise RuntimeError(_last_words(error)) from error
     # Finished now: this only opens it.
@@ -125,6 +133,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TrainingDiverged, EncoderUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
+    except TrainingInterrupted as error:
+        print(error, file=sys.stderr)
+        return 130
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{run.name} is finished.")
     return 0

@@ -14,11 +14,12 @@ import pytest
 from safetensors.torch import load_file
 from small_reads import small_reads
 
+import hypertax.training.launch
 from hypertax.config.run_config import RunConfig
 from hypertax.files import ROOT
 from hypertax.training.launch import main, train
 from hypertax.training.runs import Run
-from hypertax.training.trainer import train as train_here
+from hypertax.training.trainer import TrainingInterrupted, train_here
 
 PARAMETERS: dict = {
     "epochs": 3,
@@ -34,7 +35,7 @@ import sys
 import torch
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
-from hypertax.training.trainer import Trainer, train
+from hypertax.training.trainer import Trainer, train_here
 
 output, stop = sys.argv[2], int(sys.argv[3])
 made = []
@@ -50,7 +51,7 @@ def checkpoint(self):
 
 saved, Trainer.checkpoint = Trainer.checkpoint, checkpoint
 table = load_specimens(sys.argv[1])
-train(RunConfig.create("tiny", **PARAMETERS), table, output=output, progress=False)
+train_here(RunConfig.create("tiny", **PARAMETERS), table, output=output, progress=False)
 assert made
 """
 
@@ -176,3 +177,20 @@ def test_what_cannot_be_launched_is_said_in_one_sentence(table, tmp_path, capsys
     ):
         assert main(arguments) == 1
         assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_interrupted_command_ends_as_a_shell_expects(table, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise TrainingInterrupted("Interrupted; saved up to epoch 1 of 3.")
+
+    monkeypatch.setattr(hypertax.training.launch, "train_here", interrupted)
+    assert main(["-p", "dataset", str(table)]) == 130
+    assert capsys.readouterr().err == "Interrupted; saved up to epoch 1 of 3.\n"
+
+
+def test_a_misspelt_parameter_of_the_command_is_answered_with_the_nearest(capsys):
+    for name, near in (("recip", "recipe"), ("outptu", "output")):
+        assert main(["-p", name, "x"]) == 1
+        assert capsys.readouterr().err == (
+            f"{name} is not a parameter of a run; did you mean {near}?\n"
+        )
