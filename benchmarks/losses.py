@@ -33,15 +33,11 @@ from hypertax.losses.entailment import Cones, stacked_entailment
 from hypertax.losses.inputs import View
 from hypertax.model.model import build_model
 from hypertax.tables.table import frame_table, write_table
-from hypertax.training.trainer import Objective
+from hypertax.training.objective import Objective
 
 WIDTH = 768
-SPECIES, GENERA, FAMILIES, ORDERS = (
-    900,
-    300,
-    90,
-    12,
-)  # about what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
+# About what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
+SPECIES, GENERA, FAMILIES, ORDERS = 900, 300, 90, 12
 MiB = 2**20
 
 
@@ -59,7 +55,7 @@ def plain_euclidean(points: dict[str, Tensor], scale: Tensor) -> Tensor:
     return torch.stack(terms).mean()
 
 
-class _Losses:
+class LossBatch:
     """One batch of random embeddings with lineages, and the two losses to compare on it."""
 
     def __init__(self, size: int) -> None:
@@ -107,7 +103,7 @@ class _Losses:
         (loss + parts["intra"] + parts["inter"]).backward()
 
 
-def _extra_memory(work: Callable[[], None]) -> float:
+def extra_memory(work: Callable[[], None]) -> float:
     """Most resident memory above the start during the call, MiB, sampled a thousand times a
     second."""
     process = psutil.Process()
@@ -145,9 +141,9 @@ def loss_costs(sizes: tuple[int, ...] = (1024, 2048, 4096), rounds: int = 3) -> 
     loss: forward and backward."""
     rows = []
     for size in tqdm(sizes, desc="losses"):
-        losses = _Losses(size)
+        losses = LossBatch(size)
         memory = {
-            name: _extra_memory(work)
+            name: extra_memory(work)
             for name, work in (("stacked", losses.stacked), ("euclidean", losses.euclidean))
         }
         seconds = _in_turns({"euclidean": losses.euclidean, "stacked": losses.stacked}, rounds)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
 
 from tqdm.std import tqdm
 
@@ -28,7 +29,7 @@ def progress_bar(iterable: Iterable | None = None, **options) -> tqdm:
     """
     if not _in_kernel():
         return tqdm(iterable, **options)
-    watched = any(name in os.environ for name in FRONTENDS)
+    watched = find_spec("ipywidgets") and any(name in os.environ for name in FRONTENDS)
     # A process that a kernel starts cannot speak to its frontend.
     if watched and multiprocessing.parent_process() is None:
         return _widget_bar()(iterable, **options)

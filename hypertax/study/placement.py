@@ -8,10 +8,9 @@ import torch
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.nesting import parent_rows
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import RANKS, parent_rows
 
 
 @torch.no_grad()
@@ -42,7 +41,7 @@ def place_in_cones(embeddings: Embeddings, config: RunConfig) -> Embeddings:
     contraction, radii = nested_radii(
         directions,
         ranks,
-        torch.from_numpy(parent_rows(taxa)),
+        torch.from_numpy(parent_rows(taxa, taxa)),
         cone_angle=config.cone_angle,
         specimen_radius=config.specimen_radius,
         aperture=config.aperture,

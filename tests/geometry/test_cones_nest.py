@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import COLUMNS, Embeddings
+from hypertax.evaluation.cones import ALL, specimens_in_cones
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.evaluation.specimens_in_cones import ALL, specimens_in_cones
 from hypertax.geometry.cone_angles import half_angle
 from hypertax.geometry.nested_cones import SLACK, drawn_together, radius_of_cone
 from hypertax.model.model import assemble_model
