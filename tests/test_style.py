@@ -16,7 +16,6 @@ from hypertax.files import ROOT
 CODE, TEXT = 100, 120
 LONGEST_MODULE = 350
 LONG = {
-    "hypertax/config/run_config.py",
     "hypertax/data/simulation/traits.py",
     "hypertax/evaluation/accuracy.py",
     "hypertax/evaluation/comparison.py",

@@ -42,8 +42,8 @@ def train(
     output: str | Path | None = None,
     processes: int = 1,
 ) -> Run:
-    """`hypertax.training.trainer.train_here` in this process, or in `processes` new ones, each with a
-    GPU of its own where there are GPUs.
+    """Train a run, or find it finished: in this process, or in `processes` new ones, each with a
+    GPU of its own where there are GPUs. The other arguments are those of `train_here`.
 
     Raises:
         ValueError: there are fewer GPUs than that, or `processes` is not a number of processes.
@@ -55,9 +55,9 @@ def train(
         return train_here(config, specimens, output=output)
     import torch
     from accelerate import debug_launcher, notebook_launcher
-    from accelerate.state import PartialState
+    from accelerate.state import is_initialized
 
-    if PartialState._shared_state:
+    if is_initialized():
         raise ValueError(
             "Restart the kernel to train in several processes: this one has trained before, and"
             " they would all be its copies."
@@ -101,7 +101,7 @@ def _free_port() -> int:
 
 
 def _last_words(error: Exception) -> str:
-    """Of the process that stopped first: the last line of its traceback, without the error's
+    """The last line of the traceback of the process that stopped first, without the error's
     type."""
     failures = getattr(error, "failures", None)
     text = str(next(iter(failures.values())).message) if failures else str(error)

@@ -299,8 +299,8 @@ class Trainer:
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, without its losses; the first process makes it, and all get
-        it."""
+        """The history's row of an epoch, without its losses; the first process makes it, and all
+        get it."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list

@@ -18,8 +18,8 @@ IMPORT = "from hypertax.config import RunConfig, check_parameters"
 
 @pytest.fixture
 def kernel():
-    """A notebook's kernel: `run(cell, ...)` runs cells one after the other, and raises what the last
-    one raises."""
+    """A notebook's kernel: `run(cell, ...)` runs cells one after the other, and raises what the
+    last one raises."""
     shell = InteractiveShell()
 
     def run(*cells: str) -> dict:

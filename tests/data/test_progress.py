@@ -1,5 +1,5 @@
-"""Progress bars: one line in an executed notebook, a widget whose place that line takes where somebody
-watches, tqdm's own bar in a terminal."""
+"""Progress bars: one line in an executed notebook, a widget whose place that line takes where
+somebody watches, tqdm's own bar in a terminal."""
 
 from __future__ import annotations
 

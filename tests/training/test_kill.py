@@ -22,7 +22,8 @@ from small_reads import small_reads
 from hypertax.config.run_config import RunConfig
 from hypertax.training.trainer import train_here
 table = small_reads(40, ("train_seen", "train_seen", "seen_keys", "val_seen"))
-train_here(RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2), table, output=sys.argv[1], progress=False)
+config = RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2)
+train_here(config, table, output=sys.argv[1], progress=False)
 """
 
 

@@ -129,11 +129,14 @@ def test_a_notebooks_processes(table, tmp_path):
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
 from hypertax.training.launch import train
-run = train(RunConfig.create("tiny", **{PARAMETERS | {"device": "auto"}}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+table, output = load_specimens({str(table)!r}), {str(tmp_path / "runs")!r}
+given = {PARAMETERS}
+config = RunConfig.create("tiny", **{{**given, "device": "auto"}})
+run = train(config, table, output=output, processes=2)
 assert run.environment["processes"] == 2 and len(run.embeddings()) > 0
-train(RunConfig.create("tiny", seed=1, **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r})
+train(RunConfig.create("tiny", seed=1, **given), table, output=output)
 try:
-    train(RunConfig.create("tiny", seed=2, **{PARAMETERS}), load_specimens({str(table)!r}), processes=2)
+    train(RunConfig.create("tiny", seed=2, **given), table, processes=2)
 except ValueError as error:
     assert "Restart the kernel" in str(error)
 else:
@@ -153,8 +156,11 @@ import hypertax.training.trainer
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
 from hypertax.training.launch import train
-hypertax.training.trainer.LargeBatch.backward = lambda self, model, batch: {{"loss": model.log_logit_scale * float("nan")}}
-train(RunConfig.create("tiny", **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+def diverged(self, model, batch):
+    return {{"loss": model.log_logit_scale * float("nan")}}
+hypertax.training.trainer.LargeBatch.backward = diverged
+table, output = load_specimens({str(table)!r}), {str(tmp_path / "runs")!r}
+train(RunConfig.create("tiny", **{PARAMETERS}), table, output=output, processes=2)
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
