@@ -29,7 +29,7 @@ train_here(config, table, output=sys.argv[1], progress=False)
 
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parent)],
+        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parents[1])],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
