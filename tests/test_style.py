@@ -16,7 +16,6 @@ from hypertax.files import ROOT
 CODE, TEXT = 100, 120
 LONGEST_MODULE = 350
 LONG = {
-    "hypertax/config/run_config.py",
     "hypertax/data/simulation/traits.py",
     "hypertax/figures/method.py",
     "hypertax/figures/nested.py",

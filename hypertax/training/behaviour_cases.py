@@ -182,7 +182,9 @@ def run_case(name: str, inputs: Path, output: Path, **parameters) -> Path:
     folder."""
     create = _place("RunConfig", "hypertax.config.run_config", "hypertax.config").RunConfig.create
     trainer = _place("unaligned", "hypertax.training.trainer", "hypertax.train")
-    train = trainer.unaligned if name == UNALIGNED else trainer.train
+    # The function was called `train` before it was told apart from that of `launch`.
+    whole = getattr(trainer, "train_here", None) or trainer.train
+    train = trainer.unaligned if name == UNALIGNED else whole
     specimens = pd.read_csv(inputs / "specimens.tsv", sep="\t", dtype="str")
     given = {**SMALL, **CASES[name], **parameters}
     for key in ("image_encoder", "dna_encoder", "text_encoder"):

@@ -26,12 +26,15 @@ from hypertax.files import ROOT, write_text
 TRAINER = "hypertax.training.trainer"
 """The module whose behaviour counts, with all that it imports."""
 
-# Data are told apart by their own fingerprint, however they were made and read. What a recipe gives
-# is in the configuration. The others file the result.
+# Data are told apart by their own fingerprint, however they were made and read. What a recipe or a
+# preset gives is in the configuration. The others show progress or file the result.
 WITHOUT_EFFECT = (
+    "hypertax.config.parameters",
+    "hypertax.config.presets",
     "hypertax.config.recipes",
     "hypertax.data.bioscan1m",
     "hypertax.data.check",
+    "hypertax.data.progress",
     "hypertax.data.simulation",
     "hypertax.data.table",
     "hypertax.sources",
