@@ -33,8 +33,10 @@ LONG = {
 }
 """Modules that are still too long: this list may only become shorter."""
 
-WRITTEN_BY_CODE = re.compile(r"(tables|figures)/.*\.(csv|tex|md|html|pdf|png)")
-"""What the pipeline writes: its lines are as long as a table is wide."""
+WRITTEN_BY_CODE = re.compile(
+    r"(tables|figures)/.*\.(csv|tex|md|html|pdf|png)|.*\.json|docs/.*\.png"
+)
+"""What code writes: tables, whose lines are as long as a table is wide, pictures, and JSON."""
 UNBREAKABLE = re.compile(r"\s*\||!?\[[^]]*\](\(\S*\)|: \S*)$|\s*# (make|papermill) ")
 """In Markdown a table's row and a picture, in a comment a command: a line break would end them."""
 
@@ -93,15 +95,22 @@ def test_few_files_lie_at_the_top_of_the_library():
     assert len(files) <= 8, files
 
 
+def _is_ours(module: str | None) -> bool:
+    return module is not None and module.split(".")[0] in ("hypertax", "benchmarks")
+
+
 def test_no_private_name_crosses_modules():
-    """Neither `from module import _name` nor `module._name`; the tests may look inside."""
+    """Neither `from module import _name` nor `name._part` of what a module of ours gives.
+
+    The tests may look inside.
+    """
     crossing = []
     for path, tree in _modules("hypertax", "benchmarks").items():
         modules = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                modules |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
+                modules |= {a.asname or "hypertax" for a in node.names if _is_ours(a.name)}
+            elif isinstance(node, ast.ImportFrom) and _is_ours(node.module):
                 modules |= {alias.asname or alias.name for alias in node.names}
                 crossing += [
                     f"{path}: {alias.name}"
