@@ -1,9 +1,11 @@
-# The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures of each group.
+# The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures
+# of each group.
 # `make paper` runs it, on a cluster `make paper PROFILE=profiles/slurm`.
 #
 # A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
-# What a step is made from is a parameter of its rule, `made_from`: fingerprints of a notebook's code, of what it imports, of a table's
-# content. A step is done again where its parameters changed (`--rerun-triggers params input`), whatever the dates of files are.
+# What a step is made from is a parameter of its rule, `made_from`: fingerprints of a notebook's code, of what it
+# imports, of a table's content. A step is done again where its parameters changed (`--rerun-triggers params input`),
+# whatever the dates of files are.
 
 import hashlib
 import json
@@ -42,7 +44,8 @@ EXECUTED = f"runs/executed/{NAME}"
 PYTHON = sys.executable
 COMMAND = (
     "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.study.pipeline run"
-    " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb {params.given} --stamp {output} 2> {log}"
+    " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb {params.given}"
+    " --stamp {output} 2> {log}"
 )
 
 
@@ -54,9 +57,13 @@ def told(*parts):
 
 @cache
 def code_of(notebook, imports):
-    """Of a notebook's code cells; with imports, of all that they use and of the explorer's page, which is read as text."""
+    """The fingerprint of a notebook's code cells.
+
+    With imports it covers all that they use, and the explorer's page, which is read as text.
+    """
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    folders = {file.parent for module, file in notebook_modules(path).items() if module.startswith("hypertax.explorer")} if imports else ()
+    modules = notebook_modules(path) if imports else {}
+    folders = {file.parent for module, file in modules.items() if module.startswith("hypertax.explorer")}
     page = sorted(file for folder in folders for file in folder.iterdir() if file.suffix in (".css", ".html", ".js"))
     return told(notebook_fingerprint(path, imports=imports), *page)
 
@@ -66,7 +73,10 @@ SPECIMENS = told(fingerprint("hypertax.data.specimens"), *([resolve(DATASET)] if
 
 
 def trained_by(row, seed):
-    """Of a training run: its configuration, how training behaves, and the notebook's own code; not what the notebook draws with."""
+    """The fingerprint of a training run: its configuration, how training behaves, the notebook's own code.
+
+    What the notebook draws with does not count.
+    """
     settings = json.dumps(row.config(DATASET, int(seed), PRESET).to_dict(), sort_keys=True)
     return told(SPECIMENS, behaviour(), code_of(row.notebook, imports=False), settings)
 
@@ -130,7 +140,9 @@ rule train:
         f"{EXECUTED}/{{row}}-seed{{seed}}.log",
     params:
         made_from=lambda wildcards: trained_by(ROWS[wildcards.row], wildcards.seed),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters),
+        given=lambda wildcards: parameters(
+            dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters
+        ),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
     threads: 1 if PRESET == "tiny" else WHOLE
     shell:
@@ -149,7 +161,9 @@ rule evaluate:
         f"{EXECUTED}/evaluate-{{group}}.log",
     params:
         made_from=lambda wildcards: told(results_of(wildcards.group), code_of("04_evaluate", imports=True)),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        given=lambda wildcards: parameters(
+            dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True
+        ),
         notebook="04_evaluate",
     threads: WHOLE
     shell:
@@ -165,7 +179,9 @@ rule figures:
         f"{EXECUTED}/figures-{{group}}.log",
     params:
         made_from=lambda wildcards: told(results_of(wildcards.group), code_of("05_figures", imports=True)),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        given=lambda wildcards: parameters(
+            dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True
+        ),
         notebook="05_figures",
     threads: WHOLE
     shell:

@@ -268,7 +268,7 @@ class _Sources:
         return dict(sorted(found.items()))
 
     def fingerprint(self, needed: Iterable[tuple[str, bool]]) -> str:
-        """Of the definitions in all that `reach` finds."""
+        """SHA-256 of the definitions in all that `reach` finds."""
         told = {
             (name, number): statement
             for name in self.reach(needed)

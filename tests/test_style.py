@@ -14,6 +14,7 @@ import pytest
 from hypertax.files import ROOT
 
 CODE, TEXT = 100, 120
+"""The longest line of Python, and of docstrings, comments and every other text."""
 LONGEST_MODULE = 350
 LONG = {
     "hypertax/config/run_config.py",
@@ -68,14 +69,26 @@ def _modules(*folders: str) -> dict[str, ast.Module]:
     }
 
 
+def _prose(path: Path) -> set[int]:
+    """The lines of a module's docstrings and comments."""
+    text = path.read_text(encoding="utf-8")
+    lines = {n for n, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            lines |= set(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
 def test_lines_are_short():
     files = _files()
     assert len(files) > 100
     long = []
     for path in files:
-        limit = CODE if path.suffix == ".py" else TEXT
+        code = path.suffix == ".py"
+        prose = _prose(path) if code else set()
         for number, line in enumerate(_lines(path), 1):
-            if len(line) > limit and not (path.suffix != ".py" and UNBREAKABLE.match(line)):
+            limit = CODE if code and number not in prose else TEXT
+            if len(line) > limit and (code or not UNBREAKABLE.match(line)):
                 long.append(f"{path.relative_to(ROOT)}:{number}: {len(line)}")
     assert not long, "\n".join(long)
 

@@ -62,7 +62,7 @@ class Run:
         return json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
 
     def embeddings(self) -> Embeddings:
-        """Of the best epoch: every specimen outside `no_split`, and every taxon."""
+        """Embeddings of the best epoch: every specimen outside `no_split`, and every taxon."""
         return Embeddings.load(self.folder / "embeddings.parquet")
 
 
