@@ -18,7 +18,7 @@ import yaml
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.files import ROOT, resolve, write_text
+from hypertax.files import HOME, ROOT, resolve, write_text
 from hypertax.training.identity import behaviour, own_fingerprint, run_key
 
 PACKAGES = (
@@ -120,8 +120,10 @@ def write_environment(folder: Path, **facts) -> None:
 
 
 def _commit() -> str | None:
+    if not (HOME / ".git").exists():
+        return None  # Installed: a repository around it is somebody else's.
     try:
-        git = ["git", "-C", str(ROOT)]
+        git = ["git", "-C", str(HOME)]
         commit = subprocess.run(
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()
