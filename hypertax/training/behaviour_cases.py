@@ -205,8 +205,10 @@ def _interrupt(run) -> None:
 
 
 def main(inputs: str, output: str, *names: str) -> None:
-    """Run the named cases, from inputs that are written first if need be. Prints, as JSON, the library's folder, and for each case a list of its
-    name, its run folder and seconds."""
+    """Run the named cases, from inputs that are written first if need be.
+
+    Prints as JSON the library's folder, and for each case a list: its name, run folder and seconds.
+    """
     if not Path(inputs).exists():
         write_inputs(Path(inputs))
     print(json.dumps(str(Path(importlib.import_module("hypertax").__file__).parent)), flush=True)
