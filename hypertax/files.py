@@ -18,7 +18,8 @@ ROOT = HOME if (HOME / "experiments.yaml").is_file() else Path.cwd()
 
 
 def resolve(path: str | os.PathLike) -> Path:
-    """An absolute path: seen from the current folder if it exists there, otherwise from `ROOT`."""
+    """The absolute path of `path`, taken from the current folder if it exists there, otherwise from
+    `ROOT`."""
     given = Path(path).expanduser()
     if given.is_absolute() or given.exists():
         return given.resolve()
