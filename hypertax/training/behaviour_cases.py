@@ -236,8 +236,7 @@ def _interrupt(run) -> None:
 def main(inputs: str, output: str, *names: str) -> None:
     """Run the named cases, from inputs that are written first if need be.
 
-    Prints, as JSON, the library's folder, and for each case a list of its name, its run folder and
-    seconds.
+    Prints as JSON the library's folder, and for each case a list: its name, run folder and seconds.
     """
     if not Path(inputs).exists():
         write_specimens(Path(inputs))
