@@ -11,11 +11,15 @@ import numpy as np
 
 
 def half_angle(apex: float | np.ndarray, radius: float | np.ndarray, aperture: float) -> np.ndarray:
-    """The half-angle of a cone as seen from the origin by points at `radius` >= that of its apex,
-    both times sqrt(c); radians.
+    """The half-angle of a cone as points at one radius see it from the origin, radians.
 
     A saturated cone, whose apex is within p, is the half-space beyond the plane across its axis:
     the same with p = apex.
+
+    Args:
+        apex: sqrt(c) times the radius of the apex, any shape.
+        radius: sqrt(c) times the radius of the points, at least that of the apex.
+        aperture: K of the half-aperture.
     """
     apex, radius = np.asarray(apex, dtype=float), np.asarray(radius, dtype=float)
     nearest = np.tanh(np.minimum(np.arcsinh(2 * aperture), apex))
@@ -26,6 +30,10 @@ def half_angle(apex: float | np.ndarray, radius: float | np.ndarray, aperture: f
 
 
 def widest_cone(specimen_radius: float, aperture: float) -> float:
-    """The half-angle, radians, below which a cone stays as seen by points at the specimens' radius;
-    0 where they are nearer than p."""
+    """The half-angle, radians, below which every cone stays; 0 where specimens are nearer than p.
+
+    Args:
+        specimen_radius: sqrt(c) times the radius of the specimens, which see the cone.
+        aperture: K of the half-aperture.
+    """
     return math.acos(min(1.0, math.tanh(math.asinh(2 * aperture)) / math.tanh(specimen_radius)))

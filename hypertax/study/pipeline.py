@@ -240,9 +240,11 @@ def paper(
         raise ValueError(
             f"SEEDS must be at least 1, the number of times each row is trained, not {seeds}."
         )
-    if dataset not in ("simulated", "bioscan-1m") and not resolve(dataset).exists():
+    from hypertax.data import READERS, data_set_name
+
+    if dataset not in READERS and not resolve(dataset).exists():
         raise ValueError(
-            "DATASET must be simulated, bioscan-1m or the path of a table of specimens; there"
+            f"DATASET must be {', '.join(READERS)} or the path of a table of specimens; there"
             f" is no {dataset!r}."
         )
     if profile and not (resolve(profile) / "config.yaml").is_file():
@@ -251,13 +253,15 @@ def paper(
             f" {profile!r} has none."
         )
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
-    from hypertax.data import data_set_name
-
     name = data_set_name(dataset)
     started = time.monotonic()
     with _alone(STAMPS / name):
         for reason in (STAMPS / name).glob("*.failed"):
             reason.unlink()
+        if not (ROOT / ".snakemake" / "metadata").is_dir():
+            # What the stamps were made from is not known.
+            for stamp in (STAMPS / name).glob("*.done"):
+                stamp.unlink()
         if not any((ROOT / "tables" / name).glob("**/*.csv")):
             # Somebody removed the tables: their stamps would say that they are there.
             for stamp in [
@@ -291,6 +295,8 @@ def paper(
         ]
         command += ["--profile", str(resolve(profile))] if profile else ["--cores", str(cores)]
         command += ["--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
+        # Not the dates of files: the rules' parameters carry fingerprints of what counts.
+        command += ["--rerun-triggers", "params", "input"]
         command += [
             "--nocolor",
             "--config",

@@ -38,11 +38,17 @@ def place_in_cones(embeddings: Embeddings, config: RunConfig) -> Embeddings:
     taxa = embeddings.where(is_taxon).table
     ranks = torch.tensor([RANKS.index(rank) for rank in taxa["rank"]])
     directions = torch.nn.functional.normalize(vectors[is_taxon], dim=-1)
-    share, radii = nested_radii(
-        directions, ranks, torch.from_numpy(parent_rows(taxa, taxa)), config
+    contraction, radii = nested_radii(
+        directions,
+        ranks,
+        torch.from_numpy(parent_rows(taxa, taxa)),
+        cone_angle=config.cone_angle,
+        specimen_radius=config.specimen_radius,
+        aperture=config.aperture,
+        curvature=config.curvature,
     )
     space = CapSpace(vectors.shape[1] + 1, config.curvature, config.specimen_radius).double()
-    space.share.copy_(share)
+    space.contraction.copy_(contraction)
     placed = np.empty((len(vectors), vectors.shape[1] + 1), dtype=np.float32)
     placed[is_taxon] = space.tangent(directions * radii[:, None], "text").numpy()
     placed[~is_taxon] = space.tangent(vectors[~is_taxon], "specimen").numpy()

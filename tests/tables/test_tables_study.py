@@ -13,7 +13,7 @@ from comparison_cases import cells
 from random_embeddings import random_embeddings
 from score_cases import scores
 
-from hypertax.data.batches import Names
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE
 from hypertax.evaluation.hierarchy import distance_correlation, hierarchy_scores
 from hypertax.evaluation.members import each_run, study_predictions
@@ -333,7 +333,7 @@ def test_text_inputs_letter_by_letter(tmp_path):
 
 def test_text_inputs_are_those_of_training():
     for cumulative, name in ((False, "SEL"), (True, "SEL, cumulative")):
-        names = Names(SPECIMENS, cumulative=cumulative)
+        names = TaxonIndex(SPECIMENS, cumulative=cumulative)
         shown = text_inputs_table(SPECIMENS).tidy
         for row, sample in ((2, "s3"), (1, "s2"), (4, "s5")):
             own = shown[shown["specimen"] == sample].set_index("input")["shown"]
