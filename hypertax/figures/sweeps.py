@@ -138,42 +138,27 @@ def sweep_curves(
             axes[0, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for ax in axes[-1]:
             ax.set_xlabel(label)
-        fixed = {
-            method
-            for method in methods
-            if table.loc[table["method"] == method, "value"].isna().all()
-        }
-        handles = [
-            method_handle(m, looks[m], linestyle="--", marker="")
-            if m in fixed
-            else method_handle(m, looks[m], linestyle="-")
-            for m in methods
-        ]
-        if (
-            table.groupby(["method", "value", "pairing", "measure"], dropna=False)["seed"]
-            .nunique()
-            .max()
-            > 1
-        ):
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color="black",
-                    linestyle="",
-                    marker=".",
-                    markersize=5,
-                    alpha=0.45,
-                    markeredgewidth=0,
-                    label="one seed",
-                )
-            )
+        handles = _handles(table, looks)
         fig.legend(
             handles=handles,
             loc="outside lower center",
             ncols=legend_columns(handles, fig.get_figwidth()),
         )
         return finish(fig)
+
+
+def _handles(table: pd.DataFrame, looks: dict[str, Look]) -> list[Line2D]:
+    """The methods, dashed those without a swept number, and what a faint point is."""
+    handles = []
+    for method, look in looks.items():
+        swept = table.loc[table["method"] == method, "value"].notna().any()
+        line = {"linestyle": "-"} if swept else {"linestyle": "--", "marker": ""}
+        handles.append(method_handle(method, look, **line))
+    cells = table.groupby(["method", "value", "pairing", "measure"], dropna=False)
+    if cells["seed"].nunique().max() > 1:
+        look = {"color": "black", "marker": ".", "markersize": 5, "alpha": 0.45}
+        handles.append(Line2D([], [], linestyle="", markeredgewidth=0, label="one seed", **look))
+    return handles
 
 
 def _limits(ax, percent: pd.Series) -> None:
