@@ -173,6 +173,22 @@ def draw_disk(ax: Axes, centre, radius: float, names: dict) -> None:
         )
     _draw_cones(ax, at)
     _name_lineage(ax, at, names, left=6.46)
+    _draw_contrast(ax, at)
+    ax.plot(*at((0, 0)), "+", color=INK, markersize=5, markeredgewidth=0.8, zorder=6)
+    draw_title(ax, centre[0], centre[1] + radius + 0.32, "one shared hyperbolic space")
+    ax.text(
+        centre[0],
+        centre[1] + radius + 0.14,
+        "the hyperboloid as a Poincaré disk",
+        fontsize=SMALL,
+        color=MUTED,
+        ha="center",
+        va="center",
+    )
+
+
+def _draw_contrast(ax: Axes, at) -> None:
+    """What the contrastive objective draws together and what it drives apart."""
     other = place(2.2, 158)
     image = place(*LINEAGE["image"])
     ax.plot(
@@ -204,17 +220,6 @@ def draw_disk(ax: Axes, centre, radius: float, names: dict) -> None:
         width=1.2,
         zorder=6,
         size=6,
-    )
-    ax.plot(*at((0, 0)), "+", color=INK, markersize=5, markeredgewidth=0.8, zorder=6)
-    draw_title(ax, centre[0], centre[1] + radius + 0.32, "one shared hyperbolic space")
-    ax.text(
-        centre[0],
-        centre[1] + radius + 0.14,
-        "the hyperboloid as a Poincaré disk",
-        fontsize=SMALL,
-        color=MUTED,
-        ha="center",
-        va="center",
     )
 
 

@@ -207,11 +207,8 @@ def taxonomy_tree(
         raise ValueError("No specimen has a species name: there is no tree to draw.")
     rank = colour_rank(specimens, colours)
     colours = colours or clade_colours(specimens)
-    node_order, angles, leaves = (
-        _orders(tree, _clade_of(specimens, rank)),
-        _angles(tree),
-        tree.leaves(),
-    )
+    node_order = _orders(tree, _clade_of(specimens, rank))
+    angles, leaves = _angles(tree), tree.leaves()
     lines, owners = _lines(tree, angles, node_order)
     marks = _species_splits(specimens)
     size = float(np.clip(0.7 * _spacing(leaves), 0.5, 3.2))
@@ -220,7 +217,8 @@ def taxonomy_tree(
         fig.set_layout_engine("none")
         ax = fig.add_axes((0.005, 0.075, 0.745, 0.92))
         for ring in (0.25, 0.5, 0.75, 1.0):
-            ax.add_patch(_circle(ring))
+            look = {"facecolor": "none", "edgecolor": FAINT, "linewidth": 0.5, "zorder": 1}
+            ax.add_patch(Circle((0, 0), ring, **look))
         ax.add_collection(
             LineCollection(
                 lines,
@@ -246,11 +244,9 @@ def taxonomy_tree(
         blank(ax)
         ax.set_aspect("equal")
         ax.set(xlim=(-1.52, 1.52), ylim=(-1.52, 1.52))
-        words = (
-            "distance from the centre: time since the root"
-            if newick
-            else "from the centre: order, family, genus, species"
-        )
+        words = "from the centre: order, family, genus, species"
+        if newick:
+            words = "distance from the centre: time since the root"
         if named < all_families:
             words += f"\nnamed: {named} of {all_families} families, those with most species first"
         ax.set_xlabel(words, color=MUTED, fontsize=7)
@@ -307,11 +303,6 @@ def _legend_of_splits(fig: Figure, present: set) -> None:
 def _spacing(leaves: list[int]) -> float:
     """Points between neighbouring leaves on paper."""
     return 2 * np.pi * INCHES * 72 / len(leaves)
-
-
-def _circle(radius: float) -> Circle:
-    """A faint circle, for the eye to follow a rank or a time round the tree."""
-    return Circle((0, 0), radius, facecolor="none", edgecolor=FAINT, linewidth=0.5, zorder=1)
 
 
 def _name_families(
