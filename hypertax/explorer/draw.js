@@ -9,7 +9,7 @@ const SIZES = [7, 5.5, 4.2, 2.6, 3.2, 2.8]; // half of a mark's height in pixels
 const LABELS_FROM = [0, 1.7, 4, 9]; // how many times enlarged the names of a rank start to appear
 
 // Points (steps + 1 pairs x, y in one array) from a to b of the disk, equal hyperbolic steps; as
-// hypertax.disk.geodesic.
+// hypertax.geometry.poincare.geodesic.
 function geodesic(ax, ay, bx, by, steps = 28) {
   const dr = bx - ax,
     di = by - ay,

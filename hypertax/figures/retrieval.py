@@ -74,11 +74,18 @@ def retrieval_examples(
     """Queries and their nearest keys, a row per query, by pairing; right keys ticked in a solid
     frame, wrong ones crossed in a dashed one.
 
-    examples: `hypertax.evaluation.example_queries` with a column `pairing` added: pairing, query, place (1 =
-    nearest), key, query_species, key_species, correct, and if present `split`, and `shared_rank`,
-    which says how near a wrong key is. specimens: the specimen table. Where DNA is compared the
-    barcode is under the photograph, base by base (A green, C blue, G yellow, T orange), or takes
-    its place where there is none.
+    Where DNA is compared the barcode is under the photograph, base by base (A green, C blue, G
+    yellow, T orange), or takes its place where there is none.
+
+    Args:
+        examples: of `hypertax.evaluation.example_queries`, with a column `pairing` added: pairing,
+            query, place (1 = nearest), key, query_species, key_species, correct, and if present
+            `split`, and `shared_rank`, which says how near a wrong key is.
+        specimens: the specimen table.
+        neighbours: keys shown at most.
+
+    Raises:
+        ValueError: there is no query.
     """
     table = examples.rename(columns=_NEIGHBOUR_NAMES)
     table = table if "pairing" in table else table.assign(pairing="")

@@ -107,7 +107,7 @@ def accuracy_by_rank(
 def _rank_marks(
     ax, panel: pd.DataFrame, ranks: list[str], offsets: dict[str, float], looks: dict[str, Look]
 ) -> None:
-    """One panel's means, standard deviations and single seeds, methods side by side at each rank."""
+    """One panel: means, standard deviations and single seeds, methods side by side at a rank."""
     for i in range(0, len(ranks), 2):
         ax.axvspan(i - 0.5, i + 0.5, color="#f4f4f4", linewidth=0, zorder=0)
     for method, offset in offsets.items():

@@ -27,8 +27,10 @@ MEASURES = {
     "genus of novel species": {"protocol": "novel", "rank": "genus", "split": "unseen"},
     "family of novel species": {"protocol": "novel", "rank": "family", "split": "unseen"},
 }
-"""What a sweep compares, and the rows of `metrics.evaluate` it is read from: species with keys, and
-the placing of species without."""
+"""What a sweep compares: species with keys, and the placing of species without.
+
+The values choose rows of `hypertax.evaluation.evaluate`.
+"""
 _COLUMNS = ["method", "value", "seed", "pairing", "measure", "score"]
 
 
@@ -43,10 +45,11 @@ def sweep_scores(
     """The tidy frame that `sweep_curves` draws, from the scores of a study.
 
     Args:
-        scores: of `study.score`, with columns `method` (the row's label) and `seed`. settings:
-        label -> (method, swept number); None for a
-            method without one (the Euclidean space has no curvature). Labels of `scores` that are
-            not in it are left out.
+        scores: of `hypertax.evaluation.study_scores`, with columns `method` (the row's label) and
+            `seed`.
+        settings: label -> (line, swept number); None for a method without one (the Euclidean space
+            has no curvature). Labels of `scores` that are not in it are left out.
+        stage, ranking, average: which rows of the scores.
 
     Returns:
         columns `method`, `value`, `seed`, `pairing`, `measure` (of `MEASURES`) and `score` (top-1,
@@ -98,8 +101,9 @@ def sweep_curves(
 
     Args:
         scores_by_value: columns `method`, `value` (positive), `seed`, `pairing`, `measure` and
-        `score` (0..1), as `sweep_scores` makes it. label: name of the swept number, with its unit
-        if it has one. looks: method -> colour and marker (default: `looks_of`).
+            `score` (0..1), as `sweep_scores` makes it.
+        label: name of the swept number, with its unit if it has one.
+        looks: method -> colour and marker (default: `looks_of`).
 
     Raises:
         ValueError: no score is a number, or a swept number is not positive.
