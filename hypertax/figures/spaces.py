@@ -43,8 +43,8 @@ def poincare_disk(
     Args:
         embeddings: of a Lorentz space.
         colours: order (or family) -> colour (default: `clade_colours`).
-        cones: (rank, name) of the taxa whose cones are drawn; default the largest order, its largest
-            family and genus; [] for none.
+        cones: (rank, name) of the taxa whose cones are drawn; default the largest order, its
+            largest family and genus; [] for none.
         specimens: at most so many per modality are drawn.
         aperture: K of the cones.
         seed: of the choice of specimens.
