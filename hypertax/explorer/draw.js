@@ -1,5 +1,5 @@
-// Geometry of the unit disk, the view of it, and painting on a canvas. Nothing here knows of the pointer or the side
-// panel.
+// Geometry of the unit disk, the view of it, and painting on a canvas. Nothing here knows of the pointer or the
+// side panel.
 
 const KIND = { order: 0, family: 1, genus: 2, species: 3, dna: 4, image: 5 };
 const GREY = "#a3a3a3",
@@ -9,7 +9,7 @@ const SIZES = [7, 5.5, 4.2, 2.6, 3.2, 2.8]; // half of a mark's height in pixels
 const LABELS_FROM = [0, 1.7, 4, 9]; // how many times enlarged the names of a rank start to appear
 
 // Points (steps + 1 pairs x, y in one array) from a to b of the disk, equal hyperbolic steps; as
-// hypertax.geometry.geodesic.
+// hypertax.geometry.poincare.geodesic.
 function geodesic(ax, ay, bx, by, steps = 28) {
   const dr = bx - ax,
     di = by - ay,
@@ -44,8 +44,8 @@ function coneOutline(x, y, [from, to]) {
     const turn = from + ((to - from) * k) / steps;
     outline.push(Math.cos(turn), Math.sin(turn));
   }
-  // A geodesic that starts on the rim cannot be computed by moving its start to the origin: take it from the apex
-  // and turn it round.
+  // A geodesic that starts on the rim cannot be computed by moving its start to the origin: take it from the
+  // apex and turn it round.
   const back = geodesic(x, y, Math.cos(to), Math.sin(to), steps);
   for (let k = steps; k >= 0; k--) outline.push(back[2 * k], back[2 * k + 1]);
   return outline;
@@ -149,8 +149,8 @@ class Painter {
     return SIZES[this.p.kind[i]] * screen * Math.min(1.6, Math.max(1, (view.zoom / view.home) ** 0.2));
   }
 
-  // scene: colour(i), visible(i), strong(i) -> false where a point is to step back, paths (arrays of points), cone
-  // (a taxon or -1).
+  // scene: colour(i), visible(i), strong(i) -> false where a point is to step back, paths (arrays of points),
+  // cone (a taxon or -1).
   paint(scene) {
     const { context, view } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
@@ -330,7 +330,14 @@ class Painter {
       if (x < 0 || y < 0 || x > view.width || y > view.height) return;
       const face =
         kind === KIND.order ? "600 14px" : kind === KIND.genus || kind === KIND.species ? "italic 13px" : "13px";
-      write(p.name[i], x, y, `${face} system-ui, "DejaVu Sans", sans-serif`, INK, this.size(i) + (ends.has(i) ? 6 : 0));
+      write(
+        p.name[i],
+        x,
+        y,
+        `${face} system-ui, "DejaVu Sans", sans-serif`,
+        INK,
+        this.size(i) + (ends.has(i) ? 6 : 0),
+      );
     };
     for (const i of [...named].reverse()) name(i);
     for (let i = 0; i < p.kind.length && taken.length < 70; i++) {

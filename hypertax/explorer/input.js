@@ -97,8 +97,8 @@ const lower = p.name.map((name) => name.toLowerCase());
 let found = [],
   active = -1;
 
-// Names that begin with the words, then those with them inside; taxa come before specimens, of a specimen one entry
-// is enough.
+// Names that begin with the words, then those with them inside; taxa come before specimens, of a specimen one
+// entry is enough.
 function suggest(words) {
   const wanted = words.trim().toLowerCase();
   if (!wanted) return [];
@@ -203,30 +203,29 @@ function describe() {
   byId("source").textContent = `${data.dataset ? `Data: ${data.dataset}. ` : ""}${runs}${space}`;
   canvas.setAttribute(
     "aria-label",
-    `${curved ? "Poincaré disk" : "Plane"} of ${p.specimens.length} taxa and ${shownSpecimens} ` +
-      `specimens; find points by name in the search field`,
+    `${curved ? "Poincaré disk" : "Plane"} of ${p.specimens.length} taxa and ${shownSpecimens} specimens; ` +
+      "find points by name in the search field",
   );
   const said = curved
     ? [
         `A shadow in two dimensions of a space of ${data.dimensions}: the direction from the centre is ` +
-          `that of two principal components of the tangent vectors at the origin (each modality centred), ` +
+          "that of two principal components of the tangent vectors at the origin (each modality centred), " +
           `which keep ${share} of the variance; the distance from the centre, written on the circles, is ` +
-          `the true one; other distances are not.`,
-        `Taxa are joined to their parents by geodesics. A cone is the region of the picture at an ` +
-          `exterior angle of at most the taxon's half-aperture (K = ${data.aperture}); where it is ` +
-          `saturated it is a half-space and its edge is dashed. Whether a point lies in its parent's cone ` +
-          `is said in the panel, computed in all ${data.dimensions} dimensions: the picture alone can ` +
-          `deceive.`,
+          "the true one; other distances are not.",
+        "Taxa are joined to their parents by geodesics. A cone is the region of the picture at an exterior " +
+          `angle of at most the taxon's half-aperture (K = ${data.aperture}); where it is saturated it is ` +
+          "a half-space and its edge is dashed. Whether a point lies in its parent's cone is said in the " +
+          `panel, computed in all ${data.dimensions} dimensions: the picture alone can deceive.`,
       ]
     : [
         `A shadow in two dimensions of a space of ${data.dimensions}: two principal components of the ` +
-          `normalised features (each modality centred), which keep ${share} of the variance. Taxa are ` +
-          `joined to their parents by straight lines. There are no entailment cones in this space.`,
+          `normalised features (each modality centred), which keep ${share} of the variance. Taxa are joined ` +
+          "to their parents by straight lines. There are no entailment cones in this space.",
       ];
   said.push(
     `Shown are all ${p.specimens.length} taxa and ${shownSpecimens} of ${data.specimensInAll} specimens, ` +
-      `drawn at random so that species have about equally many. Numbers in the legend count the specimens ` +
-      `of the whole data set.`,
+      "drawn at random so that species have about equally many. Numbers in the legend count the specimens " +
+      "of the whole data set.",
     "Every position and number here was measured on the run named above; none is taken from a publication.",
   );
   byId("about").replaceChildren(...said.map((text) => element("p", {}, text)));

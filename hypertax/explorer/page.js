@@ -44,7 +44,10 @@ function classify(rank, wanted = -1) {
   if (wanted >= 0 && !classes.includes(wanted)) classes[classes.length - 1] = wanted;
   Object.assign(now, { colourBy: rank, legend: classes, focus: -1 });
   colourOf = new Map(
-    classes.map((i, k) => [i, (rank === "order" && data.colours[p.name[i]]) || data.palette[k % data.palette.length]]),
+    classes.map((i, k) => [
+      i,
+      (rank === "order" && data.colours[p.name[i]]) || data.palette[k % data.palette.length],
+    ]),
   );
   ofRank = p.kind.map((_, i) => pathTo(i).find((at) => p.kind[at] === level) ?? -1);
   byId("colour").value = rank;
@@ -152,10 +155,9 @@ function nesting(i) {
   if (!curved || p.parent[i] < 0 || p.angle[i] === null) return null;
   const parent = p.parent[i],
     inside = p.angle[i] <= p.aperture[parent];
-  return (
-    `${inside ? "yes" : "no"}: ${p.angle[i].toFixed(1)}° from its axis, the cone ends at ` +
-    `${p.aperture[parent].toFixed(1)}°`
-  );
+  const angle = p.angle[i].toFixed(1),
+    end = p.aperture[parent].toFixed(1);
+  return `${inside ? "yes" : "no"}: ${angle}° from its axis, the cone ends at ${end}°`;
 }
 
 function details(i) {
@@ -263,7 +265,9 @@ function showTooltip(sx, sy) {
     parent = p.parent[i];
   parts.push(element("div", {}, `${kindText(i)} · ${curved ? "radius" : "norm"} ${distance(i)}`));
   if (!isTaxon(i))
-    parts.push(element("div", {}, parent >= 0 ? nameOf(parent) : "no name", ` · ${record(i, "split") ?? "no split"}`));
+    parts.push(
+      element("div", {}, parent >= 0 ? nameOf(parent) : "no name", ` · ${record(i, "split") ?? "no split"}`),
+    );
   parts.push(element("div", {}, trained(i)));
   if (!isTaxon(i)) {
     const image = record(i, "image"),

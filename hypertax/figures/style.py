@@ -209,15 +209,9 @@ def say_why_empty(ax, reason: str) -> None:
 
 def method_handle(label: str, look: Look, **line) -> Line2D:
     """A legend's entry of a method: its marker in its colour, on a line if `linestyle` is given."""
-    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5.2}
-    return Line2D(
-        [],
-        [],
-        color=look.colour,
-        marker=look.marker,
-        label=label,
-        **{"linestyle": "", **edge, **line},
-    )
+    look = {"color": look.colour, "marker": look.marker, "linestyle": "", "markersize": 5.2}
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+    return Line2D([], [], **{**look, **edge, "label": label, **line})
 
 
 def blank(ax) -> None:

@@ -101,8 +101,13 @@ def load_sweep(group: str, path: Path = EXPERIMENTS) -> Sweep | None:
 
 
 def row_looks(rows: list[Row]) -> dict[str, Look]:
-    """label -> colour and marker of the rows; rows without a look of their own get a free one."""
-    return looks_of([row.label for row in rows], {row.label: row.look for row in rows if row.look})
+    """Colour and marker of the rows, by their labels and by their names.
+
+    Rows without a look of their own get a free one.
+    """
+    given = {row.label: row.look for row in rows if row.look}
+    looks = looks_of([row.label for row in rows], given)
+    return {row.name: looks[row.label] for row in rows} | looks
 
 
 def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
