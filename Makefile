@@ -1,4 +1,5 @@
-# `make` lists what there is. Every target sets up the environment first if need be: .venv, or another folder with `make VENV=folder`.
+# `make` lists what there is. Every target sets up the environment first if need be: .venv, or another folder with
+# `make VENV=folder`.
 
 VENV = .venv
 PYTHON =
@@ -11,20 +12,25 @@ PROFILE =
 
 RUN = "$(VENV)/bin/python" -m
 STAMP = $(VENV)/.installed
+EVERYTHING = .[notebooks,study,test]
 NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
 # What these point to on the user's side would take precedence over the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
 .DEFAULT_GOAL = help
-.PHONY: help setup paper sweeps beyond test test-all bench bench-data notebooks constraints clean
+.PHONY: help setup paper sweeps beyond test test-all behaviour bench bench-data notebooks constraints clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
+		| awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+	@echo "Options of make paper: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...]"
+	@echo "  CORES=(notebooks at a time) PROFILE=(folder with the profile of a cluster)"
 
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)
 
-paper: $(STAMP) ## data, training, tables, figures: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...] CORES=(notebooks at a time) PROFILE=(of a cluster)
-	@$(RUN) hypertax.study.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" --group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
+paper: $(STAMP) ## data, training, tables and figures of the rows in experiments.yaml; options below
+	@$(RUN) hypertax.study.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" \
+		--group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
 
 sweeps: GROUP = modalities,curvature,width,losses
 sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses
@@ -32,26 +38,31 @@ sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, w
 beyond: GROUP = beyond
 beyond: paper ## the recipes beyond the paper, step by step, in both spaces
 
+# The cells of a notebook stay in one process, in their order: loadfile.
 test: $(STAMP) ## unit tests, and the notebooks compared with their committed output
-	@$(RUN) pytest --nbval
+	@$(RUN) pytest --nbval -n auto --maxprocesses 4 --dist loadfile
 
 test-all: $(STAMP) ## the slow tests that `make test` leaves out
 	@$(RUN) pytest -m slow || [ $$? -eq 5 ]
 
-bench: $(STAMP) ## time and memory of the losses and training steps, those of the paper's models too (on a GPU if there is one)
+behaviour: $(STAMP) ## show that training computes what it did, so that runs keep their names; NEW=1: it should not
+	@$(RUN) hypertax.training.behaviour $(if $(NEW),--new)
+
+bench: $(STAMP) ## time and memory of losses and training steps, the paper's models too (on a GPU if there is one)
 	@$(RUN) benchmarks.losses && $(RUN) benchmarks.paper growth && $(RUN) benchmarks.paper steps
 
 bench-data: $(STAMP) ## reading photographs, and metadata of BIOSCAN-1M's size (1.2 GB of temporary files)
 	@$(RUN) benchmarks.images && $(RUN) benchmarks.metadata
 
 notebooks: $(STAMP) ## execute the notebooks in place at their defaults, as they are committed
-	@PYTHONWARNINGS="ignore:IProgress not found" $(RUN) nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-		--CoalesceStreamsPreprocessor.enabled=True \
+	@$(RUN) nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True \
 		--ExecutePreprocessor.timeout=-1 $(NOTEBOOKS)
 
-clean: ## remove caches, simulated data and the pipeline's memory of what is done; keep trained runs, tables, figures, the environment
-	@rm -rf runs/.stamps runs/executed data/simulated-* .snakemake .pytest_cache .hypothesis .ruff_cache build hypertax.egg-info out*.ipynb
-	@find hypertax tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+clean: ## remove caches, simulated data and the pipeline's stamps; keep trained runs, tables and figures
+	@rm -rf runs/.stamps runs/executed data/simulated-* build hypertax.egg-info out*.ipynb
+	@rm -rf .snakemake .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	@find hypertax benchmarks tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 	@echo "Kept: runs/ (trained models), tables/, figures/, $(VENV)/."
 
 # A folder that was moved or copied with its environment still has one that points to where it was.
@@ -59,17 +70,19 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-# An environment whose making was interrupted is made anew; one that somebody else made is filled. `.unfinished` holds the number of the
-# process that installs: a second make would remove what the first one is writing.
+# An environment whose making was interrupted is made anew; one that somebody else made is filled. `.unfinished` holds
+# the number of the process that installs: a second make would remove what the first one is writing.
 $(STAMP): pyproject.toml constraints.txt
 	@other=$$(cat "$(VENV)/.unfinished" 2>/dev/null); \
 	if [ -n "$$other" ] && kill -0 "$$other" 2>/dev/null; then \
-		$(call stop,Another make is installing into $(VENV): run the same command again when it is done (if there is none: rm -r $(VENV)).); \
+		$(call stop,Another make is installing into $(VENV): run the same command again when it is done \
+			(if there is none: rm -r $(VENV)).); \
 	fi; \
 	if [ -e "$(VENV)/.unfinished" ] || [ ! -x "$(VENV)/bin/python" ]; then $(make_environment); fi; \
 	rm -f "$(STAMP)" "$(VENV)/install.log"; echo $$$$ > "$(VENV)/.unfinished"; \
 	echo "Installing into $(VENV): a few minutes the first time."; \
-	if "$(VENV)/bin/python" -m pip install --disable-pip-version-check --log "$(VENV)/install.log" -c constraints.txt -e .; then \
+	if "$(VENV)/bin/python" -m pip install --disable-pip-version-check --log "$(VENV)/install.log" \
+		-c constraints.txt -e "$(EVERYTHING)"; then \
 		rm -f "$(VENV)/.unfinished"; echo "$(CURDIR)" > "$(STAMP)"; \
 	elif grep -qE "$(OFFLINE)" "$(VENV)/install.log"; then \
 		rm -f "$(VENV)/.unfinished"; \
@@ -88,20 +101,25 @@ stop = echo "$(1)" >&2; exit 1
 define make_environment
 python=; \
 for candidate in "$(PYTHON)" python3.11 python3.12 python3.13 python3 python; do \
-	"$$candidate" -c "import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" >/dev/null 2>&1 || continue; \
+	"$$candidate" -c "import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" \
+		>/dev/null 2>&1 || continue; \
 	python=$$candidate; break; \
 done; \
 if [ -z "$$python" ]; then \
-	$(call stop,Python 3.11 to 3.13 with its venv module was not found: install one$(COMMA) or name it: make PYTHON=/path/to/python3.); \
+	$(call stop,Python 3.11 to 3.13 with its venv module was not found: install one$(COMMA) \
+		or name it: make PYTHON=/path/to/python3.); \
 fi; \
-if [ -d "$(VENV)" ] && [ -n "$$(ls -A "$(VENV)")" ] && [ ! -e "$(VENV)/pyvenv.cfg" ] && [ ! -e "$(VENV)/.unfinished" ]; then \
-	$(call stop,$(VENV) is a folder with other things in it: name one that is new or empty$(COMMA) as in make VENV=.venv.); \
+if [ -d "$(VENV)" ] && [ -n "$$(ls -A "$(VENV)")" ] \
+	&& [ ! -e "$(VENV)/pyvenv.cfg" ] && [ ! -e "$(VENV)/.unfinished" ]; then \
+	$(call stop,$(VENV) is a folder with other things in it: name one that is new or empty$(COMMA) \
+		as in make VENV=.venv.); \
 fi; \
 if [ -e "$(VENV)/.unfinished" ]; then rm -rf "$(VENV)"; fi; \
 mkdir -p "$(VENV)" || exit 1; \
 free=$$(df -Pk "$(VENV)" | awk 'NR == 2 {print int($$4 / 1048576)}'); \
 if [ "$$free" -lt $(NEEDED_GB) ]; then \
-	$(call stop,The environment takes about $(NEEDED_GB) GB and $$free GB are free here: free some$(COMMA) or name a folder elsewhere: make VENV=/path/to/folder.); \
+	$(call stop,The environment takes about $(NEEDED_GB) GB and $$free GB are free here: free some$(COMMA) \
+		or name a folder elsewhere: make VENV=/path/to/folder.); \
 fi; \
 echo $$$$ > "$(VENV)/.unfinished"; \
 echo "Making the environment $(VENV) with $$("$$python" --version)."; \
@@ -111,7 +129,8 @@ COMMA = ,
 
 constraints: $(STAMP) ## pin the newest versions that install together (on Linux x86-64, whose list is the longest)
 	@rm -rf build/constraints && "$(VENV)/bin/python" -m venv build/constraints
-	@build/constraints/bin/python -m pip install --disable-pip-version-check -e .
-	@{ grep '^#' constraints.txt; build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > build/constraints.txt
+	@build/constraints/bin/python -m pip install --disable-pip-version-check -e "$(EVERYTHING)"
+	@{ grep '^#' constraints.txt; \
+		build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/constraints
 	@echo "constraints.txt is new: run make test."

@@ -2,19 +2,23 @@
 # `make paper` runs it, on a cluster `make paper PROFILE=profiles/slurm`.
 #
 # A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
-# A notebook's inputs are itself and the library files that it imports, directly or not.
+# What a step is made from is a parameter of its rule, `made_from`: fingerprints of a notebook's code, of what it imports, of a table's
+# content. A step is done again where its parameters changed (`--rerun-triggers params input`), whatever the dates of files are.
 
+import hashlib
+import json
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
-from hypertax.data import data_set_name, load_specimens
-from hypertax.training.dependencies import modules as files_of, sources
-from hypertax.study.rows import applicable, load_rows
+from hypertax.data import data_set_name, load_specimens, views_of
 from hypertax.files import ROOT, resolve
-from hypertax.data.views import views_of
+from hypertax.sources import fingerprint, notebook_fingerprint, notebook_modules
+from hypertax.study.rows import applicable, load_rows
+from hypertax.training.identity import behaviour
 
 DATASET = str(config.get("dataset", "simulated"))
 PRESET = str(config.get("preset", "tiny"))
@@ -35,7 +39,6 @@ ROWS = {row.name: row for rows in GROUPS.values() for row in rows if row.noteboo
 NAME = data_set_name(DATASET)
 STAMPS = f"runs/.stamps/{NAME}"
 EXECUTED = f"runs/executed/{NAME}"
-TABLE = [str(resolve(DATASET))] if resolve(DATASET).is_file() else []
 PYTHON = sys.executable
 COMMAND = (
     "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.study.pipeline run"
@@ -43,13 +46,35 @@ COMMAND = (
 )
 
 
-# What only draws or tabulates does not train again.
-PRESENTATION = ("figure", "disk", "method_drawing", "tables")
+def told(*parts):
+    """One short digest of texts, or of files by their content."""
+    contents = [part.read_bytes() if isinstance(part, Path) else part.encode() for part in parts]
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:16]
 
 
-def needs(notebook, leave_out=()):
+@cache
+def code_of(notebook, imports):
+    """Of a notebook's code cells; with imports, of all that they use and of the explorer's page, which is read as text."""
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    return [str(file.relative_to(ROOT)) for file in (path, *sources(path)) if not file.name.startswith(leave_out)]
+    folders = {file.parent for module, file in notebook_modules(path).items() if module.startswith("hypertax.explorer")} if imports else ()
+    page = sorted(file for folder in folders for file in folder.iterdir() if file.suffix in (".css", ".html", ".js"))
+    return told(notebook_fingerprint(path, imports=imports), *page)
+
+
+# The same table is read into the same specimens by the same code.
+SPECIMENS = told(fingerprint("hypertax.data.specimens"), *([resolve(DATASET)] if resolve(DATASET).is_file() else []))
+
+
+def trained_by(row, seed):
+    """Of a training run: its configuration, how training behaves, and the notebook's own code; not what the notebook draws with."""
+    settings = json.dumps(row.config(DATASET, int(seed), PRESET).to_dict(), sort_keys=True)
+    return told(SPECIMENS, behaviour(), code_of(row.notebook, imports=False), settings)
+
+
+def results_of(group):
+    """Of all that a group's rows are evaluated from; the rows themselves for their labels and order."""
+    runs = [trained_by(row, seed) for row in GROUPS[group] if row.notebook for seed in range(SEEDS)]
+    return told(SPECIMENS, behaviour(), repr(GROUPS[group]), *runs)
 
 
 def parameters(**values):
@@ -70,12 +95,10 @@ rule all:
 
 
 rule specimens:
-    input:
-        [str(file.relative_to(ROOT)) for file in files_of("hypertax.data")],
-        TABLE,
     output:
         f"{STAMPS}/specimens.done",
     params:
+        made_from=SPECIMENS,
         given=shlex.quote(DATASET),
     shell:
         "{PYTHON:q} -m hypertax.study.pipeline prepare {params.given} --stamp {output}"
@@ -83,13 +106,13 @@ rule specimens:
 
 rule data:
     input:
-        needs("01_data_prep"),
         rules.specimens.output,
     output:
         f"{STAMPS}/data.done",
     log:
         f"{EXECUTED}/data.log",
     params:
+        made_from=told(SPECIMENS, code_of("01_data_prep", imports=True)),
         given=parameters(dataset=DATASET, publish=True),
         notebook="01_data_prep",
     threads: 1
@@ -100,13 +123,13 @@ rule data:
 # A run of the tiny preset computes with one thread, so that its numbers do not depend on how many run at a time.
 rule train:
     input:
-        lambda wildcards: needs(ROWS[wildcards.row].notebook, PRESENTATION),
         rules.specimens.output,
     output:
         f"{STAMPS}/{{row}}-seed{{seed}}.done",
     log:
         f"{EXECUTED}/{{row}}-seed{{seed}}.log",
     params:
+        made_from=lambda wildcards: trained_by(ROWS[wildcards.row], wildcards.seed),
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
     threads: 1 if PRESET == "tiny" else WHOLE
@@ -114,10 +137,9 @@ rule train:
         COMMAND
 
 
-# A group is evaluated again where one of its rows changed, its label included: the rows are a parameter, not the whole file an input.
+# A group is evaluated again where one of its rows changed, its label included.
 rule evaluate:
     input:
-        needs("04_evaluate"),
         lambda wildcards: expand(
             rules.train.output, row=[row.name for row in GROUPS[wildcards.group] if row.notebook], seed=range(SEEDS)
         ),
@@ -126,8 +148,8 @@ rule evaluate:
     log:
         f"{EXECUTED}/evaluate-{{group}}.log",
     params:
+        made_from=lambda wildcards: told(results_of(wildcards.group), code_of("04_evaluate", imports=True)),
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
-        rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="04_evaluate",
     threads: WHOLE
     shell:
@@ -136,17 +158,14 @@ rule evaluate:
 
 rule figures:
     input:
-        needs("05_figures"),
-        # Read as text, not imported
-        [str(path.relative_to(ROOT)) for path in sorted((ROOT / "hypertax").glob("explorer*.*")) if path.suffix != ".py"],
         rules.evaluate.output,
     output:
         f"{STAMPS}/figures-{{group}}.done",
     log:
         f"{EXECUTED}/figures-{{group}}.log",
     params:
+        made_from=lambda wildcards: told(results_of(wildcards.group), code_of("05_figures", imports=True)),
         given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
-        rows=lambda wildcards: repr(GROUPS[wildcards.group]),
         notebook="05_figures",
     threads: WHOLE
     shell:
@@ -156,15 +175,14 @@ rule figures:
 # The steps beyond the paper have a notebook of their own in the place of the figures.
 rule beyond:
     input:
-        lambda wildcards: needs("06_beyond_the_paper"),
         f"{STAMPS}/evaluate-beyond.done",
     output:
         f"{STAMPS}/beyond.done",
     log:
         f"{EXECUTED}/beyond.log",
     params:
+        made_from=lambda wildcards: told(results_of("beyond"), code_of("06_beyond_the_paper", imports=True)),
         given=parameters(dataset=DATASET, preset=PRESET, experiment="beyond", seeds=SEEDS, publish=True),
-        rows=repr(GROUPS.get("beyond")),
         notebook="06_beyond_the_paper",
     threads: WHOLE
     shell:

@@ -26,8 +26,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.batches import Specimens, loader
 from hypertax.data.images import MEAN, ROTATION, STD
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
 from hypertax.tables.table import frame_table, write_table
 from hypertax.taxonomy import RANKS
@@ -157,7 +158,7 @@ def photographs(folder: Path, count: int, source: Path | None = None) -> tuple[l
 def specimens_of(files: list[str], *, augment: bool) -> Specimens:
     """Specimens of which only the photographs are known, read anew each time."""
     table = pd.DataFrame({"image": files, "barcode": None} | dict.fromkeys(RANKS))
-    return Specimens(table, Names(table), None, SIZE, augment=augment)
+    return Specimens(table, TaxonIndex(table), None, SIZE, augment=augment)
 
 
 def _ours(files: list[str], workers: int) -> Iterator[Tensor]:

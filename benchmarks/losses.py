@@ -24,22 +24,20 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from hypertax.config.run_config import RunConfig
-from hypertax.data.batches import Names, loader
+from hypertax.data.batches import loader
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
 from hypertax.geometry.spaces import LorentzSpace
 from hypertax.losses.contrastive import contrastive_loss
 from hypertax.losses.entailment import Cones, stacked_entailment
+from hypertax.losses.inputs import View
 from hypertax.model.model import build_model
 from hypertax.tables.table import frame_table, write_table
-from hypertax.training.trainer import Objective
+from hypertax.training.objective import Objective
 
 WIDTH = 768
-SPECIES, GENERA, FAMILIES, ORDERS = (
-    900,
-    300,
-    90,
-    12,
-)  # about what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
+# About what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
+SPECIES, GENERA, FAMILIES, ORDERS = 900, 300, 90, 12
 MiB = 2**20
 
 
@@ -57,7 +55,7 @@ def plain_euclidean(points: dict[str, Tensor], scale: Tensor) -> Tensor:
     return torch.stack(terms).mean()
 
 
-class _Losses:
+class LossBatch:
     """One batch of random embeddings with lineages, and the two losses to compare on it."""
 
     def __init__(self, size: int) -> None:
@@ -93,16 +91,19 @@ class _Losses:
         plain_euclidean(self.leaves, self.scale).backward()
 
     def stacked(self) -> None:
-        points = {m: self.space.lift(self.space.tangent(v, m)) for m, v in self.leaves.items()}
+        views = {
+            m: View(self.space.lift(self.space.tangent(v, m)), self.everyone)
+            for m, v in self.leaves.items()
+        }
         taxa = self.space.lift(self.space.tangent(self.taxa, "text"))
-        present = dict.fromkeys(points, self.everyone)
-        loss = contrastive_loss(self.space, points, present, self.scale)
-        image, dna = ((points[m], self.everyone) for m in ("image", "dna"))
-        parts = stacked_entailment(taxa, self.lineage, image, dna, self.space.curvature, Cones())
+        loss = contrastive_loss(self.space, views, self.scale)
+        parts = stacked_entailment(
+            taxa, self.lineage, views["image"], views["dna"], self.space.curvature, Cones()
+        )
         (loss + parts["intra"] + parts["inter"]).backward()
 
 
-def _extra_memory(work: Callable[[], None]) -> float:
+def extra_memory(work: Callable[[], None]) -> float:
     """Most resident memory above the start during the call, MiB, sampled a thousand times a
     second."""
     process = psutil.Process()
@@ -140,9 +141,9 @@ def loss_costs(sizes: tuple[int, ...] = (1024, 2048, 4096), rounds: int = 3) -> 
     loss: forward and backward."""
     rows = []
     for size in tqdm(sizes, desc="losses"):
-        losses = _Losses(size)
+        losses = LossBatch(size)
         memory = {
-            name: _extra_memory(work)
+            name: extra_memory(work)
             for name, work in (("stacked", losses.stacked), ("euclidean", losses.euclidean))
         }
         seconds = _in_turns({"euclidean": losses.euclidean, "stacked": losses.stacked}, rounds)
@@ -175,7 +176,7 @@ def step_costs(specimens: pd.DataFrame, rounds: int = 15) -> pd.DataFrame:
         "hyperbolic, nested": {"space": "lorentz", "recipe": "nested"},
     }
     torch.set_num_threads(RunConfig.create("tiny").threads)
-    names = Names(specimens)
+    names = TaxonIndex(specimens)
     steps = {}
     for label, setting in settings.items():
         config = RunConfig.create("tiny", **setting)

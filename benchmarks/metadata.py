@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hypertax.data.bioscan1m.reader import Layout, read_bioscan1m
-from hypertax.data.simulation.dataset import _COLUMNS as COLUMNS
+from hypertax.data.simulation.dataset import METADATA_COLUMNS as COLUMNS
 from hypertax.files import ROOT, resolve
 from hypertax.tables.table import frame_table, write_table
 

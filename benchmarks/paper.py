@@ -15,9 +15,7 @@ import gc
 import json
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,20 +23,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from benchmarks.losses import _extra_memory, _Losses
+from benchmarks.broadcast import BroadcastObjective
+from benchmarks.losses import LossBatch, extra_memory
 from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import BARCODE_LENGTH
-from hypertax.data.batches import Batch, Names
+from hypertax.data.batches import Batch
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
-from hypertax.geometry import lorentz as L
-from hypertax.geometry.spaces import LorentzSpace
-from hypertax.losses import entailment as losses
-from hypertax.model.model import HypertaxModel
+from hypertax.model.model import assemble_model
 from hypertax.model.tokens import TextTokens
 from hypertax.tables.table import frame_table, write_table
 from hypertax.training.large_batch import LargeBatch
@@ -98,7 +93,6 @@ class PaperStep:
         self, method: str, batch: int, micro_batch: int, image_size: int, device: torch.device
     ) -> None:
         self.images = batch
-        self.losses = broadcasting if method == BROADCAST else nullcontext
         settings = METHODS["hyperbolic CL + SEL" if method == BROADCAST else method]
         with tempfile.TemporaryDirectory() as folder:
             shapes = {name: Path(folder) / name for name in ("dna", "text")}
@@ -118,17 +112,19 @@ class PaperStep:
                 **settings,
             )
             table = invented(batch)
-            names = Names(table)
+            names = TaxonIndex(table)
             tokens = TextTokens.train(names.texts)
             torch.manual_seed(0)
             self.model = (
-                HypertaxModel(config, ("image", "dna", "text"), tokens, pretrained=False)
+                assemble_model(config, ("image", "dna", "text"), tokens, pretrained=False)
                 .to(device)
                 .train()
             )
-        self.large = LargeBatch(
-            Objective(config, names, self.model, device), micro_batch=micro_batch
-        )
+        objective = Objective(config, names, self.model, device)
+        if method == BROADCAST:
+            taxon_text = torch.from_numpy(names.taxon_text).to(device)
+            objective = BroadcastObjective(objective, self.model, taxon_text)
+        self.large = LargeBatch(objective, micro_batch=micro_batch)
         rows = self.model.tensors(table, names).__getitems__(list(range(batch)))
         everyone = torch.ones(batch, dtype=torch.bool)
         self.batch: Batch = replace(
@@ -138,47 +134,8 @@ class PaperStep:
 
     def __call__(self) -> None:
         self.optimizer.zero_grad()
-        with self.losses():
-            self.large.backward(self.model, self.batch)
+        self.large.backward(self.model, self.batch)
         self.optimizer.step()
-
-
-@contextmanager
-def broadcasting() -> Iterator[None]:
-    """The pairwise losses as they are usually written: geoopt's distances, and cones, over expanded
-    (N, M, D) pairs, by autograd alone."""
-    ours = losses.symmetric_cross_entropy, losses.hinge_over_pairs
-    losses.symmetric_cross_entropy, losses.hinge_over_pairs = (
-        _cross_entropy_by_geoopt,
-        _hinge_over_expanded_pairs,
-    )
-    try:
-        yield
-    finally:
-        losses.symmetric_cross_entropy, losses.hinge_over_pairs = ours
-
-
-def _cross_entropy_by_geoopt(
-    space: LorentzSpace, a: Tensor, b: Tensor, logit_scale: Tensor
-) -> Tensor:
-    c = space.curvature
-    manifold = L.manifold(1.0, dtype=a.dtype)
-    # Scaled to curvature -1, so that c has a gradient: geoopt's own k is a number.
-    a, b = (L.to_geoopt(c.sqrt() * x, 1.0) for x in (a, b))
-    logits = -logit_scale * manifold.dist(a[:, None], b[None]) / c.sqrt()
-    target = torch.arange(len(a), device=a.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
-def _hinge_over_expanded_pairs(
-    parents, children, parent_rank, parent_taxon, lineage, weight, c, aperture, margin
-) -> tuple[Tensor, Tensor]:
-    pairs = (len(parents), len(children), -1)
-    angle = L.exterior_angle(parents[:, None].expand(pairs), children[None].expand(pairs), c)
-    hinge = (L.half_aperture(parents, c, aperture)[:, None] - angle + margin).clamp(min=0)
-    theirs, own = lineage.T[parent_rank], parent_taxon[:, None]
-    mask = ((theirs >= 0) & (own >= 0) & (theirs != own)) * weight
-    return (mask * hinge).sum(), mask.sum()
 
 
 def step_costs(
@@ -262,17 +219,17 @@ def loss_growth(sizes: tuple[int, ...] = (2048, 4096, 8192, 16384)) -> pd.DataFr
     as the global batch grows."""
     rows = []
     for size in tqdm(sizes, desc="losses"):
-        batch = _Losses(size)
+        batch = LossBatch(size)
         # What the process holds besides is not the batch's.
         gc.collect()
         seconds: list[float] = []
 
-        def work(batch: _Losses = batch, seconds: list[float] = seconds) -> None:
+        def work(batch: LossBatch = batch, seconds: list[float] = seconds) -> None:
             started = time.perf_counter()
             batch.stacked()
             seconds.append(time.perf_counter() - started)
 
-        memory = _extra_memory(work)
+        memory = extra_memory(work)
         rows.append(
             {
                 "batch": str(size),

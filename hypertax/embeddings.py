@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from hypertax.files import atomic_path
+from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 
 COLUMNS = ("id", "modality", "rank", "split", *RANKS)
@@ -21,14 +23,18 @@ COLUMNS = ("id", "modality", "rank", "split", *RANKS)
 class Embeddings:
     """Tangent vectors at the origin, one row per specimen and modality and one per taxon.
 
-    table: columns `id` (sampleid, or a taxon's name), `modality` ("image", "dna", "text"), `rank`
-    (of a taxon; NA for specimens),
-        `split` (NA for taxa) and the four ranks' names (NA where unknown).
-    tangent: (N, D) float32. In a Lorentz space the logarithm at the origin, so that its norm is the
-    radius (distance from the
-        origin) and `exp0` gives the point; in a Euclidean space the features before normalisation.
-    space: "lorentz" or "euclidean". curvature: c of a Lorentz space (curvature -c), None in a
-    Euclidean one.
+    Args:
+        table: columns `id` (sampleid, or a taxon's name), `modality` ("image", "dna", "text"),
+            `rank` (of a taxon; NA for specimens), `split` (NA for taxa) and the four ranks' names
+            (NA where unknown).
+        tangent: (N, D) float32. In a Lorentz space the logarithm at the origin: its norm is the
+            radius (distance from the origin) and `points` gives the point. In a Euclidean space the
+            features before normalisation.
+        space: "lorentz" or "euclidean".
+        curvature: c of a Lorentz space (curvature -c), None in a Euclidean one.
+
+    Raises:
+        ValueError: a table and vectors of different lengths.
     """
 
     table: pd.DataFrame
@@ -60,6 +66,20 @@ class Embeddings:
         if rank is not None:
             mask = mask & (self.table["rank"] == rank).to_numpy()
         return self.where(mask)
+
+    def points(self, rows=slice(None), device: str | torch.device = "cpu") -> torch.Tensor:
+        """The points that distances are taken between, in fp64: (N, D) space components on the
+        hyperboloid, or unit vectors in a Euclidean space, where a zero vector stays zero.
+
+        Args:
+            rows: which ones, as numpy indexes: indices, a mask or a slice; all by default.
+            device: where to compute; one with fp64.
+        """
+        tangent = torch.from_numpy(self.tangent[rows].astype(np.float64)).to(device)
+        if self.space == "lorentz":
+            return L.exp0(tangent, float(self.curvature))
+        norm = tangent.norm(dim=1, keepdim=True)
+        return tangent / torch.where(norm > 0, norm, 1.0)
 
     @property
     def modalities(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 RANKS = ("order", "family", "genus", "species")
@@ -56,3 +57,32 @@ def taxa(specimens: pd.DataFrame) -> pd.DataFrame:
                 {"rank": rank, "name": row[rank], "specimens": int(counts[row[rank]]), **lineage}
             )
     return pd.DataFrame(rows, columns=["rank", "name", "specimens", *RANKS])
+
+
+def parent_rows(rows: pd.DataFrame, taxa: pd.DataFrame, *, skip_absent: bool = False) -> np.ndarray:
+    """The place in `taxa` of each row's parent, (N,) int64; -1 without one.
+
+    A taxon's parent is sought above its own rank, a specimen's among all its names; in both cases
+    from the deepest name upwards.
+
+    Args:
+        rows: taxa and specimens, with `rank` (NA for specimens) and the four ranks' names (NA where
+            unknown).
+        taxa: with `rank` and `id`, the taxon's name; rows without a rank are no parents. It may be
+            the same table as `rows`.
+        skip_absent: what happens where the next name above is not in `taxa`. False: there is no
+            parent. True: the next name above that one is tried, and so on to the order.
+    """
+    own_depth = rows["rank"].map(RANKS.index, na_action="ignore").astype(float)
+    own_depth = own_depth.fillna(len(RANKS)).to_numpy()
+    found = np.full(len(rows), -1)
+    searching = np.ones(len(rows), dtype=bool)
+    for depth in reversed(range(len(RANKS))):
+        at_rank = np.flatnonzero((taxa["rank"] == RANKS[depth]).to_numpy())
+        place = dict(zip(taxa["id"].to_numpy(dtype=object)[at_rank], at_rank, strict=True))
+        names = rows[RANKS[depth]].to_numpy(dtype=object)
+        named = searching & pd.notna(names) & (own_depth > depth)
+        places = np.array([place.get(name, -1) for name in names[named]], dtype=int)
+        found[named] = places
+        searching[np.flatnonzero(named)[places >= 0] if skip_absent else named] = False
+    return found

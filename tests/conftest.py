@@ -1,14 +1,18 @@
-"""Shared by all tests and by the notebooks' kernels: one thread, so that digits do not depend on
-the number of cores, and no network."""
+"""Shared by all tests and by the notebooks' kernels: one thread, no network, a seed for each test.
+
+With one thread no digit depends on the number of cores.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 
 # Before torch or a BLAS is loaded
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +31,38 @@ def quiet_machine() -> None:
     torch.set_num_threads(1)
     # Not by MPLBACKEND: the notebooks' kernels would inherit it and show no figures.
     matplotlib.use("agg")
+
+
+def _torch_state() -> dict[str, object]:
+    import torch
+
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "default device": str(torch.get_default_device()),
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def seeded_and_left_as_found(quiet_machine) -> Iterator[None]:
+    """Every test begins with the same seeds; one that leaves torch changed fails by name."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (the global generator, in case that a library uses it)
+    torch.manual_seed(0)
+    before = _torch_state()
+    yield
+    after = _torch_state()
+    torch.set_default_dtype(before["default dtype"])
+    torch.set_default_device(before["default device"])
+    torch.set_num_threads(before["threads"])
+    torch.set_grad_enabled(before["gradients"])
+    torch.use_deterministic_algorithms(before["deterministic algorithms"])
+    assert after == before, "a test leaves torch's global state as it finds it"
 
 
 @pytest.fixture(scope="session")

@@ -4,24 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hypertax.training.trainer import _Training, train
+from hypertax.training.trainer import Trainer, train
 
 
 def train_whole_and_interrupted(config, specimens, tmp_path, monkeypatch, stop):
     """Two runs of one configuration that must end alike: one in one go, one interrupted by the
     checkpoint at `stop`, (epoch, batch)."""
     whole = train(config, specimens, output=tmp_path / "whole", progress=False)
-    save = _Training._checkpoint
+    save = Trainer.checkpoint
 
     def save_and_stop(self):
         save(self)
         if (self.at.epoch, self.at.batch) == stop:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Training, "_checkpoint", save_and_stop)
+    monkeypatch.setattr(Trainer, "checkpoint", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         train(config, specimens, output=tmp_path / "cut", progress=False)
-    monkeypatch.setattr(_Training, "_checkpoint", save)
+    monkeypatch.setattr(Trainer, "checkpoint", save)
     resumed = train(config, specimens, output=tmp_path / "cut", progress=False)
     pd.testing.assert_frame_equal(
         whole.history.drop(columns="seconds"),

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hypertax.data.batches import Names
 from hypertax.data.table import COLUMNS
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.model.lineage_vectors import TaxonTokens
 
 # order, family, genus, species: complete, stopping early, a gap (no family), nothing known.
@@ -49,5 +49,5 @@ def names_and_tokens(training, others=()):
         [f"id{i}", None, "ACGT", *lineage, "train_seen"]
         for i, lineage in enumerate([*training, *others])
     ]
-    names = Names(pd.DataFrame(rows, columns=COLUMNS))
+    names = TaxonIndex(pd.DataFrame(rows, columns=COLUMNS))
     return names, TaxonTokens.train(names, np.arange(len(rows)) < len(training))

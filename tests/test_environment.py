@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import yaml
@@ -21,7 +22,12 @@ from packaging.version import Version
 from hypertax.files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = PROJECT["optional-dependencies"]
+CORE = [Requirement(line) for line in PROJECT["dependencies"]]
+DECLARED = [*CORE, *(Requirement(line) for extra in EXTRAS.values() for line in extra)]
+# Rooms of the library that need an extra: the simulated data and the figures come with the notebooks.
+NEED_NOTEBOOKS = ("data/simulation", "figures", "explorer")
+NEED_STUDY = ("study",)
 LINES = [
     line
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -61,8 +67,10 @@ def _needed() -> set[str]:
 def test_conda_users_get_the_same_set():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (section,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert section[0] == "-c constraints.txt" and section[-1] == "-e ."
+    everything = f"-e .[{','.join(EXTRAS)}]"
+    assert section[0] == "-c constraints.txt" and section[-1] == everything
     assert section[1:-1] == [requirement.name for requirement in DECLARED]
+    assert f"EVERYTHING = {everything.removeprefix('-e ')}\n" in (ROOT / "Makefile").read_text()
     (python,) = [entry for entry in environment["dependencies"] if str(entry).startswith("python=")]
     assert Version(python.removeprefix("python=")) in SpecifierSet(PROJECT["requires-python"])
 
@@ -90,12 +98,50 @@ def test_constraints_name_no_address_and_no_path():
     ] == []
 
 
-def test_what_the_code_imports_is_declared():
-    declared = {canonicalize_name(requirement.name) for requirement in DECLARED}
+def _names(requirements: list[Requirement]) -> set[str]:
+    return {canonicalize_name(requirement.name) for requirement in requirements}
+
+
+def _missing(code: dict[Path, str], declared: set[str]) -> dict[str, list[str]]:
+    """Modules that the code imports and that no declared distribution provides, with the files."""
     providers = metadata.packages_distributions()
+    own = {"hypertax", "benchmarks", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    missing: dict[str, list[str]] = {}
+    for path, text in code.items():
+        for node in ast.walk(ast.parse(text)):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for module in (
+                {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - own
+            ):
+                names = {canonicalize_name(name) for name in providers.get(module, [module])}
+                if not names & declared:
+                    missing.setdefault(module, []).append(path.relative_to(ROOT).as_posix())
+    return missing
+
+
+def test_the_library_imports_what_its_own_list_declares():
+    """Without extras: everything but the simulated data, the figures and the pipeline."""
+    library = ROOT / "hypertax"
+    rooms = {
+        "notebooks": [path for room in NEED_NOTEBOOKS for path in (library / room).rglob("*.py")],
+        "study": [path for room in NEED_STUDY for path in (library / room).rglob("*.py")],
+    }
+    rooms["core"] = set(library.rglob("*.py")) - {*rooms["notebooks"], *rooms["study"]}
+    core = _names(CORE)
+    notebooks = core | _names([Requirement(line) for line in EXTRAS["notebooks"]])
+    # The study runs the notebooks; papermill brings nbclient and nbformat.
+    study = notebooks | _names([Requirement(line) for line in EXTRAS["study"]])
+    study |= {"nbclient", "nbformat"}
+    for room, declared in (("core", core), ("notebooks", notebooks), ("study", study)):
+        code = {path: path.read_text(encoding="utf-8") for path in rooms[room]}
+        assert code and _missing(code, declared) == {}, room
+
+
+def test_what_the_code_imports_is_declared():
     code = {
         path: path.read_text(encoding="utf-8")
-        for folder in ("hypertax", "tests")
+        for folder in ("benchmarks", "tests")
         for path in (ROOT / folder).rglob("*.py")
     }
     for path in (ROOT / "notebooks").glob("*.ipynb"):
@@ -108,19 +154,7 @@ def test_what_the_code_imports_is_declared():
     carried = {"packaging", "nbclient", "nbformat", "nbconvert", "ipython", "ipykernel"}
     # A benchmark measures reading HDF5 only where somebody has installed it.
     carried |= {"h5py"}
-    own = {"hypertax", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
-    missing = {}
-    for path, text in code.items():
-        for node in ast.walk(ast.parse(text)):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for module in (
-                {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - own
-            ):
-                names = {canonicalize_name(name) for name in providers.get(module, [module])}
-                if not names & (declared | carried):
-                    missing.setdefault(module, []).append(path.name)
-    assert missing == {}
+    assert _missing(code, _names(DECLARED) | carried) == {}
 
 
 def _sanitized(text: str) -> str:

@@ -46,11 +46,14 @@ def sentence(done: subprocess.CompletedProcess) -> str:
 
 def test_make_lists_every_target(clone):
     targets = set(re.findall(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text())[0].split())
-    listed = {line.split()[1] for line in make(clone).stdout.splitlines()}
+    said = make(clone).stdout
+    listed = set(re.findall(r"(?m)^make (\S+) +\S", said))
     assert (
         listed == targets
         and {"paper", "test", "test-all", "bench", "sweeps", "notebooks", "clean"} <= targets
     )
+    options = set(re.findall(r"(\w+)=", said.partition("Options of make paper")[2]))
+    assert options == {"DATASET", "PRESET", "SEEDS", "GROUP", "CORES", "PROFILE"}
 
 
 def test_without_python_it_says_what_to_install(clone):
@@ -102,7 +105,7 @@ def test_clean_keeps_what_took_long(clone):
     for path in (*kept, "runs/.stamps/simulated/x.done", "data/simulated-seed0-1/a", "out.ipynb"):
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         (clone / path).write_text("")
-    for folder in ("hypertax", "tests", "notebooks"):
+    for folder in ("hypertax/geometry", "benchmarks", "tests/geometry", "notebooks"):
         (clone / folder / "__pycache__").mkdir(parents=True)
     assert make(clone, "clean").returncode == 0
     left = {path.relative_to(clone).as_posix() for path in clone.rglob("*") if path.is_file()}

@@ -61,7 +61,7 @@ def test_there_are_six():
 def test_one_cell_holds_the_parameters(path):
     tagged = [cell for cell in cells(path) if "parameters" in cell["metadata"].get("tags", [])]
     assert len(tagged) == 1
-    assert all(re.match(r"^(\w+ = |$)", line) for line in source(tagged[0]).splitlines())
+    assert all(re.match(r"^(\w+ = |# |$)", line) for line in source(tagged[0]).splitlines())
 
 
 @CASES
@@ -112,6 +112,7 @@ def test_parameters_are_those_of_a_run(name):
             "entailment must be one of 'none', 'pair', 'stacked' or 'cones', not 'nonsense'.",
         ),
         (("dataset", "nowhere.tsv"), "nowhere.tsv was not found."),
+        (("recip", "nested"), "recip is not a parameter of this notebook; did you mean recipe?"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

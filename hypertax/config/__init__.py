@@ -9,7 +9,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "run_config": ["PRESETS", "RunConfig", "parse_value"],
+        "run_config": ["RunConfig", "in_space"],
+        "presets": ["PRESETS"],
         "recipes": ["RECIPES", "Recipe"],
+        "parameters": ["check_parameters", "parse_value", "refuse_unknown"],
     },
 )

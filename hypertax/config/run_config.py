@@ -1,160 +1,178 @@
-"""What a run is: one frozen dataclass whose fields are the notebooks' parameters, and the two
-presets that fill them."""
+"""What a run is: one frozen dataclass. Each field is a parameter of the training notebooks, with its
+limits, its default and its documentation."""
 
 from __future__ import annotations
 
-import ast
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+import textwrap
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from hypertax.config.limits import (
+    Flag,
+    HyperbolicOnly,
+    Name,
+    Number,
+    Whole,
+    allowed,
+    euclidean_values,
+    first_sentence,
+    must_be,
+)
+from hypertax.config.parameters import notebook_parameters, refuse_unknown
+from hypertax.config.presets import PRESETS
 from hypertax.config.recipes import RECIPES
-from hypertax.geometry.nested_cones import widest_cone
+from hypertax.geometry.cone_angles import widest_cone
 
 LEAST_WIDEST = 30.0
 """Degrees; narrower than this, a specimen's whole lineage would be drawn together into next to
 nothing."""
-SPACES = ("euclidean", "lorentz")
-ENTAILMENTS = ("none", "pair", "stacked", "cones")
 TAXON_TABLE = "lineage"
 """The text encoder that is none: a learned vector per taxon; see
 `hypertax.model.lineage_vectors`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class RunConfig:
-    """One training run. `RunConfig.create(preset, **parameters)` checks the values; a parameter
-    left at None takes the preset's.
+    """One training run. `RunConfig.create(preset, **parameters)` fills what was not given: a
+    parameter left at None takes the recipe's or the preset's value.
 
     Sources of the defaults: [A] the paper's abstract, [B] CLIBD, [C] a co-author's earlier code,
     [R] an independent re-implementation, [O] our own choice; see the README, "What is known of the
     paper".
     """
 
-    recipe: str = "paper"
+    recipe: Literal[*RECIPES] = "paper"
     """Name of the recipe (`hypertax.config.recipes`) that gave the parameters which were not
     given."""
 
     # Data
-    dataset: str = "simulated"
+    dataset: Name = "simulated"
     """`simulated`, `bioscan-1m`, or the path of a table of specimens."""
-    data_seed: int = 0
+    data_seed: Annotated[Whole, Field(ge=0, le=2**31)] = 0
     """Seed of the simulated data set, and of the split of a table that has none."""
-    max_specimens: int = 0
+    max_specimens: Annotated[Whole, Field(ge=0)] = 0
     """Training specimens to use, 0 for all."""
-    views: str = "image+dna"
+    views: Literal["image+dna", "image", "dna"] = "image+dna"
     """What of a specimen is embedded beside its names: `image+dna` (whatever the data have of the
     two), `image` or `dna`."""
 
     # Objective
-    space: str = "lorentz"
+    space: Literal["euclidean", "lorentz"] = "lorentz"
     """`euclidean` (cosine similarity) or `lorentz` (the hyperboloid)."""
-    curvature: float = 1.0
+    curvature: Annotated[Number, Field(ge=1e-3, le=1e3), HyperbolicOnly()] = 1.0
     """Initial c of the hyperboloid of curvature -c [C]."""
-    learn_curvature: bool = True
+    learn_curvature: Annotated[Flag, HyperbolicOnly(False)] = True
     """Learn log c, clamped to [c0/10, 10 c0] [C]; otherwise c stays where it is."""
-    scale_with_curvature: bool = False
+    scale_with_curvature: Annotated[Flag, HyperbolicOnly()] = False
     """Divide the initial scales by sqrt(c), so that sqrt(c) x, and with it every angle, begins as
     at c = 1: otherwise a sweep of c is mostly one of the initial radius [O]."""
-    contrastive_weight: float = 1.0
+    contrastive_weight: Annotated[Number, Field(ge=0)] = 1.0
     """Weight of the contrastive loss; 0 leaves it out ("SEL alone")."""
-    temperature: float = 0.07
+    temperature: Annotated[Number, Field(ge=0.01, le=10)] = 0.07
     """Initial temperature of that loss, which is learned [B][C]."""
-    taxon_weight: float = 0.0
+    taxon_weight: Annotated[Number, Field(ge=0)] = 0.0
     """Weight of the contrastive loss between specimens and the taxa of each rank, each taxon
     counted once [O]; 0 leaves it out."""
-    taxon_scale: float = 8.0
+    taxon_scale: Annotated[Number, Field(ge=1e-3, le=1e3)] = 8.0
     """Inverse temperature of that loss, held [O]."""
-    entailment: str = "stacked"
+    entailment: Literal["none", "pair", "stacked", "cones"] = "stacked"
     """`none`, `pair` (full text entails image and DNA, as MERU), `stacked` (the paper's) or `cones`
     (its deepest taxon entails a specimen, and radii are such that the cones of taxa nest; with
     `text_encoder` `lineage` [O])."""
-    entailment_weight: float = 1.0
+    entailment_weight: Annotated[Number, Field(ge=0), HyperbolicOnly()] = 1.0
     """Weight of the entailment loss [R]: equal weights."""
-    full_text: bool = True
+    full_text: Flag = True
     """Whether the full text takes part in the contrastive loss."""
-    entailment_text: str = "rank"
+    entailment_text: Annotated[Literal["rank", "cumulative"], HyperbolicOnly()] = "rank"
     """Text of a taxon in the stacked loss: `rank` (its bare name [R]) or `cumulative` (the names
     from order down to it)."""
-    entailment_negatives: bool = True
+    entailment_negatives: Annotated[Flag, HyperbolicOnly()] = True
     """Whether pairs of different lineages count in the stacked loss [R]."""
-    entailment_margin: float = 0.1
+    entailment_margin: Annotated[Number, Field(ge=0, le=math.pi), HyperbolicOnly()] = 0.1
     """Margin of the negative pairs, radians [R]."""
-    dna_image: str = "dna-contains-image"
+    dna_image: Annotated[
+        Literal["dna-contains-image", "image-contains-dna", "none"], HyperbolicOnly()
+    ] = "dna-contains-image"
     """Direction of the last pair of the inter-modal loss [R]: `dna-contains-image`,
     `image-contains-dna` or `none`."""
-    axis_weight: float = 0.0
+    axis_weight: Annotated[Number, Field(ge=0), HyperbolicOnly()] = 0.0
     """Weight, within the loss `cones`, of the mean exterior angle of specimens from their taxon: it
     pulls them to the axes also where they are inside the cones already [O]."""
-    aperture: float = 0.1
+    aperture: Annotated[Number, Field(ge=1e-3, le=10), HyperbolicOnly()] = 0.1
     """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
-    cone_angle: float = 36.0
+    cone_angle: Annotated[Number, Field(ge=1, le=90), HyperbolicOnly()] = 36.0
     """With `entailment` `cones`: half-angle, degrees, of a species' cone around its axis, before
     directions are drawn together; all wider cones follow from it [O]."""
-    specimen_radius: float = 4.0
+    specimen_radius: Annotated[Number, Field(ge=0.1, le=12), HyperbolicOnly()] = 4.0
     """With `entailment` `cones`: sqrt(c) times the radius at which specimens are held [O]."""
 
     # Model
-    preset: str = "tiny"
+    preset: Literal[*PRESETS] = "tiny"
     """`tiny` (trained from scratch, minutes on a laptop) or `paper` (pretrained, GPUs)."""
-    image_encoder: str = ""
+    image_encoder: Name = ""
     """A timm model's name, or a local folder with its `config.json` and `model.safetensors`."""
-    dna_encoder: str = ""
+    dna_encoder: Name = ""
     """`cnn`, `transformer` (both from scratch), or a transformers checkpoint's name or local
     folder."""
-    text_encoder: str = ""
+    text_encoder: Name = ""
     """`transformer` (from scratch), a transformers checkpoint's name or local folder, or `lineage`:
     no encoder, but a learned vector per taxon, summed along the lineage [O]."""
-    embed_dim: int = 0
+    embed_dim: Annotated[Whole, Field(ge=2)] = 0
     """Width of the shared space."""
-    image_size: int = 0
+    image_size: Annotated[Whole, Field(ge=16)] = 0
     """Side of the images given to the encoder, pixels."""
-    lora_rank: int = 0
+    lora_rank: Annotated[Whole, Field(ge=0, le=1024)] = 0
     """Rank of the adapters on the encoders' attention layers, whose own weights then stay as they
     are; 0 is full fine-tuning [B][C]."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Flag = False
     """Compute the encoders' activations again in the backward pass instead of keeping them: less
     memory, about a third more time."""
-    compile: bool = False
+    compile: Flag = False
     """Compile the encoders (`torch.compile`); needs a C++ compiler, on a GPU Triton."""
 
     # Training
-    epochs: int = 0
+    epochs: Annotated[Whole, Field(ge=1)] = 0
     """At least; exactly, where it is given as a parameter and `steps` is not."""
-    steps: int = 0
+    steps: Annotated[Whole, Field(ge=0)] = 0
     """Optimiser steps to make at least, in whole epochs: the tiny preset passes over a small table
     more often than over a large one."""
-    batch_size: int = 0
+    batch_size: Annotated[Whole, Field(ge=2)] = 0
     """Specimens of one step, over all processes; the losses see them all at once."""
-    micro_batch: int = 0
+    micro_batch: Annotated[Whole, Field(ge=0)] = 0
     """Specimens (and as many names) that pass the encoders at a time, in each process; 0 for all.
     It sets the memory; the gradients are the same but for rounding and for which numbers dropout
     draws."""
-    learning_rate: float = 0.0
+    learning_rate: Annotated[Number, Field(ge=1e-8, le=1)] = 0.0
     """Peak of the one-cycle schedule."""
-    image_rate: float = 1.0
+    image_rate: Annotated[Number, Field(ge=0, le=10)] = 1.0
     """Factor on the learning rate of the image encoder. From scratch and in few steps it wants a
     higher one than the other parts, which at that rate soon learn the species and unlearn what they
     knew of families: the tiny preset speeds it up [O]."""
-    text_rate: float = 1.0
+    text_rate: Annotated[Number, Field(ge=0, le=10)] = 1.0
     """Factor on the learning rate of the text encoder. A name determines a species, so that a text
     encoder trained from scratch at the full rate soon tells all names apart and forgets which of
     them share a genus: the tiny preset slows it down [O]."""
-    weight_decay: float = 0.0
-    warmup: float = 0.3
+    weight_decay: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Decay of the weight matrices; scales, norms and biases have none."""
+    warmup: Annotated[Number, Field(ge=0, le=1)] = 0.3
     """Share of the steps in which the learning rate rises [B]."""
-    optimizer: str = "adamw"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     """`adamw` [B] or `adam` [R]."""
-    seed: int = 0
-    device: str = "auto"
+    seed: Annotated[Whole, Field(ge=0, le=2**31)] = 0
+    """Seed of the initial weights, the order of specimens, the views and dropout."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
-    precision: str = "no"
+    precision: Literal["no", "bf16"] = "no"
     """Of the encoders: `no` (fp32) or `bf16`; the geometry is always fp32."""
-    workers: int = 0
+    workers: Annotated[Whole, Field(ge=0)] = 0
     """Processes that prepare batches beside each training process; 0: it prepares its own."""
-    checkpoint_steps: int = 0
+    checkpoint_steps: Annotated[Whole, Field(ge=0)] = 0
     """Steps between checkpoints within an epoch, whose end always writes one; 0: only there."""
-    threads: int = 0
+    threads: Annotated[Whole, Field(ge=0)] = 0
     """CPU threads, 0 for all. The tiny preset uses one, so that its numbers do not depend on the
     number of cores."""
 
@@ -165,25 +183,19 @@ class RunConfig:
         Raises:
             ValueError: one sentence naming the parameter, the value given and what is allowed.
         """
-        if preset not in PRESETS:
-            raise ValueError(_sentence("preset", preset, f"one of {_options(PRESETS)}"))
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(parameters) - known)
-        if unknown:
-            raise ValueError(
-                f"{unknown[0]} is not a parameter of a run; the parameters are"
-                f" {', '.join(sorted(known))}."
-            )
+        if preset not in list(PRESETS):
+            raise ValueError(must_be("preset", preset, allowed(PARAMETERS["preset"])))
+        refuse_unknown(sorted(parameters), PARAMETERS, "a run")
         given = {name: value for name, value in parameters.items() if value is not None}
         if "epochs" in given:
             given.setdefault("steps", 0)
         recipe = given.get("recipe", "paper")
-        if recipe not in RECIPES:
-            raise ValueError(_sentence("recipe", recipe, f"one of {_options(RECIPES)}"))
-        config = cls(preset=preset, **{**PRESETS[preset], **RECIPES[recipe].of(preset), **given})
-        config._check()
+        if recipe not in list(RECIPES):
+            raise ValueError(must_be("recipe", recipe, allowed(PARAMETERS["recipe"])))
+        filled = {**PRESETS[preset], **RECIPES[recipe].of(preset), **given}
+        config = cls.from_dict({"preset": preset, **filled})
         if config.space == "euclidean":
-            return replace(config, **_EUCLIDEAN)
+            return replace(config, **euclidean_values(PARAMETERS))
         # Radii that are given are given in units of 1/sqrt(c): a learned c would be a change of
         # units.
         return (
@@ -192,37 +204,41 @@ class RunConfig:
             else config
         )
 
-    def _check(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    _sentence(name, getattr(self, name), f"one of {_options(allowed)}")
-                )
-        for name, (low, high, kind) in _RANGES.items():
-            value = getattr(self, name)
-            right_type = isinstance(
-                value, int if kind == "a whole number" else (int, float)
-            ) and not isinstance(value, bool)
-            if not right_type or not math.isfinite(value) or not low <= value <= high:
-                limit = (
-                    f"{kind} from {low:g} to {high:g}"
-                    if high < math.inf
-                    else f"{kind} of at least {low:g}"
-                )
-                raise ValueError(_sentence(name, value, limit))
-        for name in (
-            "learn_curvature",
-            "scale_with_curvature",
-            "full_text",
-            "entailment_negatives",
-            "gradient_checkpointing",
-            "compile",
-        ):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(_sentence(name, getattr(self, name), "True or False"))
-        for name in ("dataset", "image_encoder", "dna_encoder", "text_encoder"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(_sentence(name, getattr(self, name), "a name or a path"))
+    @classmethod
+    def from_notebook(
+        cls, namespace: dict[str, Any], *, space: str, also: tuple[str, ...] = ()
+    ) -> RunConfig:
+        """The configuration that a training notebook's variables give. A variable that has a
+        parameter's name is that parameter; None leaves it to the recipe or the preset.
+
+        Args:
+            namespace: the notebook's `globals()`. space: the space that the notebook trains in.
+            also: the notebook's own parameters, which are none of a run.
+
+        Raises:
+            ValueError: one sentence naming the parameter, what is allowed, and the nearest name
+            where there is no such parameter.
+        """
+        known = [name for name in PARAMETERS if name != "space"]
+        own, injected = notebook_parameters(namespace)
+        refuse_unknown([*own, *injected], [*known, *also], "this notebook")
+        given = {name: namespace[name] for name in known if namespace.get(name) is not None}
+        return cls.create(given.pop("preset", "tiny"), **{**in_space(space), **given})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """The configuration that `to_dict` gave, as a run's `config.yaml` holds it.
+
+        Raises:
+            ValueError: one sentence naming the parameter, the value given and what is allowed.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ValueError(first_sentence(error, PARAMETERS)) from None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RunConfig:
         if self.space == "euclidean" and self.entailment != "none":
             raise ValueError(
                 "entailment must be 'none' in the Euclidean space, whose points have no cones."
@@ -249,6 +265,7 @@ class RunConfig:
                 )
         if self.nested:
             self._check_cones()
+        return self
 
     def _check_cones(self) -> None:
         """The taxa have vectors of their own, and specimens see a cone as wide as four ranks
@@ -299,113 +316,23 @@ class RunConfig:
         return asdict(self)
 
 
-_CHOICES = {
-    "views": ("image+dna", "image", "dna"),
-    "space": SPACES,
-    "entailment": ENTAILMENTS,
-    "entailment_text": ("rank", "cumulative"),
-    "dna_image": ("dna-contains-image", "image-contains-dna", "none"),
-    "optimizer": ("adamw", "adam"),
-    "precision": ("no", "bf16"),
-    "device": ("auto", "cpu", "cuda", "mps"),
-}
-_WHOLE, _NUMBER = "a whole number", "a number"
-_RANGES = {
-    "curvature": (1e-3, 1e3, _NUMBER),
-    "contrastive_weight": (0, math.inf, _NUMBER),
-    "entailment_weight": (0, math.inf, _NUMBER),
-    "temperature": (0.01, 10, _NUMBER),
-    "taxon_weight": (0, math.inf, _NUMBER),
-    "taxon_scale": (1e-3, 1e3, _NUMBER),
-    "axis_weight": (0, math.inf, _NUMBER),
-    "cone_angle": (1, 90, _NUMBER),
-    "specimen_radius": (0.1, 12, _NUMBER),
-    "entailment_margin": (0, math.pi, _NUMBER),
-    "aperture": (1e-3, 10, _NUMBER),
-    "embed_dim": (2, math.inf, _WHOLE),
-    "image_size": (16, math.inf, _WHOLE),
-    "lora_rank": (0, 1024, _WHOLE),
-    "epochs": (1, math.inf, _WHOLE),
-    "steps": (0, math.inf, _WHOLE),
-    "batch_size": (2, math.inf, _WHOLE),
-    "micro_batch": (0, math.inf, _WHOLE),
-    "workers": (0, math.inf, _WHOLE),
-    "checkpoint_steps": (0, math.inf, _WHOLE),
-    "learning_rate": (1e-8, 1, _NUMBER),
-    "image_rate": (0, 10, _NUMBER),
-    "text_rate": (0, 10, _NUMBER),
-    "weight_decay": (0, 1, _NUMBER),
-    "warmup": (0, 1, _NUMBER),
-    "seed": (0, 2**31, _WHOLE),
-    "data_seed": (0, 2**31, _WHOLE),
-    "max_specimens": (0, math.inf, _WHOLE),
-    "threads": (0, math.inf, _WHOLE),
-}
-# What has no meaning in the Euclidean space is set to one value, so that two equal runs have equal
-# configurations.
-_EUCLIDEAN = {
-    "curvature": 1.0,
-    "learn_curvature": False,
-    "scale_with_curvature": False,
-    "entailment_weight": 1.0,
-    "entailment_text": "rank",
-    "entailment_negatives": True,
-    "entailment_margin": 0.1,
-    "dna_image": "dna-contains-image",
-    "aperture": 0.1,
-    "axis_weight": 0.0,
-    "cone_angle": 36.0,
-    "specimen_radius": 4.0,
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "image_encoder": "tiny-convnext",
-        "dna_encoder": "cnn",
-        "text_encoder": "transformer",
-        "embed_dim": 128,
-        "image_size": 48,
-        "epochs": 8,
-        "steps": 700,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "image_rate": 3.0,
-        "text_rate": 0.1,
-        "weight_decay": 1e-4,
-        "threads": 1,
-    },
-    # Batch, optimiser and precision are CLIBD's [B]; names of the encoders [B][C]. The micro-batch
-    # fits a GPU of 80 GB [O].
-    "paper": {
-        "image_encoder": "vit_base_patch16_224.augreg_in21k",
-        "dna_encoder": "bioscan-ml/BarcodeBERT",
-        "text_encoder": "prajjwal1/bert-small",
-        "embed_dim": 768,
-        "image_size": 224,
-        "epochs": 50,
-        "batch_size": 2000,
-        "micro_batch": 250,
-        "workers": 8,
-        "checkpoint_steps": 100,
-        "learning_rate": 5e-5,
-        "weight_decay": 1e-4,
-        "precision": "bf16",
-    },
-}
+PARAMETERS = RunConfig.__pydantic_fields__
+"""By name: a parameter's limits, default and documentation."""
 
 
-def parse_value(text: str) -> Any:
-    """A parameter's value as typed on a command line: a number, True, False or None where it reads
-    as one, otherwise the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+def in_space(space: str) -> dict[str, Any]:
+    """The parameters that a space fixes: in Euclidean space there are no cones."""
+    return {"space": space, **({"entailment": "none"} if space == "euclidean" else {})}
 
 
-def _options(names) -> str:
-    names = [f"'{name}'" for name in names]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+def _documented() -> str:
+    """Every parameter with what it allows, its default and its meaning, for `help(RunConfig)`."""
+    lines = []
+    for name, field in PARAMETERS.items():
+        about = " ".join((field.description or "").split())
+        line = f"{name}: {allowed(field)}; default {field.default!r}. {about}"
+        lines.append(textwrap.fill(line, 100, initial_indent=" " * 4, subsequent_indent=" " * 8))
+    return "\n".join(lines)
 
 
-def _sentence(name: str, value: Any, allowed: str) -> str:
-    return f"{name} must be {allowed}, not {value!r}."
+RunConfig.__doc__ = f"{RunConfig.__doc__}\n    Parameters:\n{_documented()}\n"

@@ -1,6 +1,6 @@
-"""Specimens: photographs, barcodes, names and splits, read from tables or BIOSCAN-1M or simulated.
+"""Specimens: photographs, barcodes, names and splits, read from a table, BIOSCAN-1M or simulated.
 
-Whatever the source, the result is one table; `batches` turns it into tensors.
+Every source gives the same kind of table; `batches` turns it into tensors.
 """
 
 import lazy_loader
@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "specimens": [
             "COLUMNS",
+            "READERS",
             "data_set_name",
             "fingerprint",
             "load_specimens",
@@ -19,6 +20,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "table": ["read_table"],
         "split": ["KEY_SPLITS", "QUERY_SPLITS", "SPLITS", "TRAINING_SPLITS", "clibd_split"],
         "views": ["require_something_to_learn", "views_of"],
-        "batches": ["Batch", "Names", "Specimens", "loader"],
+        "progress": ["progress_bar"],
+        "batches": ["Batch", "Specimens", "loader"],
+        "taxon_index": ["TaxonIndex"],
     },
 )

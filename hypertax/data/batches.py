@@ -1,13 +1,10 @@
-"""From a specimen table to what a training step takes: images, barcodes, lineages and the names
-behind them as integers."""
+"""From a specimen table to what a training step takes: images, barcodes and lineages as tensors."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -15,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes, base_codes
 from hypertax.data.images import Photographs, normalised
-from hypertax.taxonomy import RANKS, full_text, rank_text, taxa
+from hypertax.data.taxon_index import TaxonIndex
 
 MASKED_BASES = 0.1
 """In training, up to twice this share of a read's codes (a share drawn per read) is hidden as
@@ -26,13 +23,16 @@ SHIFT = 30
 
 @dataclass(frozen=True)
 class Batch:
-    """Some specimens. B rows; a modality that the table does not have is None, one that a specimen
-    lacks is False in `has_*`.
+    """Some specimens, B of them.
 
-    index: (B,) rows of the table. image: (B, 3, S, S), bytes where a worker read them and floats
-    after `to`. has_image: (B,), False also where the file could not be read. dna: (B, L) codes or
-    tokens. lineage: (B, 4) taxa of `Names`, -1 unknown. full_text: (B,) texts of `Names`, -1
-    without a label.
+    A modality that the table does not have is None; one that a specimen lacks is False in `has_*`.
+
+    index: (B,) rows of the table.
+    image: (B, 3, S, S), bytes where a worker read them and normalised floats after `to`.
+    has_image: (B,) bool, False also where the file could not be read.
+    dna: (B, L) base codes or k-mer tokens. has_dna: (B,) bool.
+    lineage: (B, 4) taxa of `TaxonIndex`, -1 unknown.
+    full_text: (B,) texts of `TaxonIndex`, -1 without a label.
     """
 
     index: Tensor
@@ -44,8 +44,10 @@ class Batch:
     full_text: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device, the images as normalised floats: bytes are handed over, and made
-        floats where they arrive."""
+        """The same on a device, the images as normalised floats.
+
+        Bytes are moved and made floats there: they are a quarter of the size.
+        """
         moved = self._each(lambda value: value.to(device, non_blocking=True))
         return (
             replace(moved, image=normalised(moved.image))
@@ -65,77 +67,30 @@ class Batch:
         return len(self.index)
 
 
-class Names:
-    """Every taxon and every text of a table, once.
-
-    taxa: DataFrame of `hypertax.taxonomy.taxa`. lineage: (N, 4) int64 of taxa. full_text: (N,)
-    int64 of texts. taxon_text: (T,) int64, the text of each taxon (bare or cumulative name). texts:
-    list of strings.
-    """
-
-    def __init__(self, specimens: pd.DataFrame, *, cumulative: bool = False) -> None:
-        self.taxa = taxa(specimens)
-        index = {
-            (rank, name): i
-            for i, (rank, name) in enumerate(zip(self.taxa["rank"], self.taxa["name"], strict=True))
-        }
-        self.lineage = np.full((len(specimens), len(RANKS)), -1, dtype=np.int64)
-        for column, rank in enumerate(RANKS):
-            codes, names = pd.factorize(specimens[rank])
-            ids = np.array([index[(rank, name)] for name in names] + [-1], dtype=np.int64)
-            self.lineage[:, column] = ids[codes]
-        texts: dict[str, int] = {}
-        self.taxon_text = np.array(
-            [
-                texts.setdefault(rank_text(taxon, taxon["rank"], cumulative=cumulative), len(texts))
-                for taxon in self.taxa.to_dict("records")
-            ],
-            dtype=np.int64,
-        )
-        # One full text per distinct lineage, not per specimen.
-        unique, inverse = np.unique(self.lineage, axis=0, return_inverse=True)
-        names = self.taxa["name"].tolist()
-        ids = []
-        for row in unique:
-            text = full_text(
-                {rank: names[i] if i >= 0 else None for rank, i in zip(RANKS, row, strict=True)}
-            )
-            ids.append(-1 if text is None else texts.setdefault(text, len(texts)))
-        self.full_text = (
-            np.array(ids, dtype=np.int64)[inverse.reshape(-1)]
-            if len(unique)
-            else np.zeros(0, dtype=np.int64)
-        )
-        self.texts = list(texts)
-
-    def take(self, rows: np.ndarray) -> Names:
-        """The lineages of some rows, against the whole table's taxa and texts."""
-        taken = copy.copy(self)
-        taken.lineage, taken.full_text = self.lineage[rows], self.full_text[rows]
-        return taken
-
-
 class Specimens(Dataset):
     """A specimen table as tensors.
 
-    table: the specimens. codes: how barcodes are read, None without them. image_size: side in
-    pixels, 0 without images. augment: random views of the images (`hypertax.data.images`) and of
-    the barcodes: begun up to `SHIFT` bases earlier or later, so that an unaligned read is not known
-    by where it begins, and with some codes hidden, so that it is not known by a few of its bases
-    [O].
+    Args:
+        table: the specimens.
+        index: the lineages and texts of the same rows.
+        codes: how barcodes are read, None without them.
+        image_size: side in pixels, 0 without images.
+        augment: random views of the images (`hypertax.data.images`) and of the barcodes [O]. A read
+            begins up to `SHIFT` bases earlier or later, so that it is not known by where it begins.
+            Some of its codes are hidden, so that it is not known by a few of its bases.
     """
 
     def __init__(
         self,
         table: pd.DataFrame,
-        names: Names,
+        index: TaxonIndex,
         codes: BarcodeCodes | None,
         image_size: int,
         augment: bool = False,
     ) -> None:
         self.table = table
-        self.lineage = torch.from_numpy(names.lineage)
-        self.full_text = torch.from_numpy(names.full_text)
+        self.lineage = torch.from_numpy(index.lineage)
+        self.full_text = torch.from_numpy(index.full_text)
         self.augment, self.codes = augment, codes
         self.bases = None if codes is None else torch.from_numpy(base_codes(table["barcode"]))
         self.has_dna = torch.tensor(
@@ -209,8 +164,11 @@ class Specimens(Dataset):
 
 
 def shifted(bases: Tensor, by: Tensor) -> Tensor:
-    """Reads (N, L) begun `by` (N,) bases later, or earlier where it is negative: what leaves is
-    lost, what is not there is `BEYOND`."""
+    """Reads that begin later or earlier: what leaves is lost, what is not there is `BEYOND`.
+
+    Args:
+        bases: (N, L) base codes. by: (N,) bases by which each begins later; earlier if negative.
+    """
     place = torch.arange(bases.shape[1]) + by[:, None]
     inside = (place >= 0) & (place < bases.shape[1])
     return torch.where(
@@ -227,12 +185,18 @@ def loader(
     share: tuple[int, int] = (0, 1),
     workers: int = 0,
 ) -> DataLoader:
-    """Batches in the table's order, or shuffled by a seed; when shuffled, a last batch of less than
-    half the size is dropped.
+    """Batches in the table's order, or shuffled by a seed.
 
-    start: batches to leave out at the beginning. share: (i, n), the i-th of n parts of every batch,
-    for one of n processes; together they are the whole batch, in its order. workers: processes that
-    prepare batches.
+    When shuffled, a last batch of less than half the size is dropped.
+
+    Args:
+        specimens: the table.
+        batch_size: specimens of a batch, over all processes.
+        shuffle_seed: None for the table's order.
+        start: batches to leave out at the beginning.
+        share: (i, n), the i-th of n parts of every batch, for one of n processes; together they are
+            the whole batch, in its order.
+        workers: processes that prepare batches, 0 for this one.
     """
     generator = None if shuffle_seed is None else torch.Generator().manual_seed(shuffle_seed)
     return DataLoader(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
+from hypertax.data.progress import progress_bar
 from hypertax.data.split import SEEN_SPLITS, SPLITS, TRAINING_SPLITS, UNSEEN_SPLITS
 from hypertax.files import shown
 from hypertax.taxonomy import RANKS
@@ -153,8 +153,13 @@ def _letters(barcodes: pd.Series) -> Iterator[Problem]:
 def _images(images: pd.Series) -> Iterator[Problem]:
     present = images[images.notna()]
     missing, broken = [], []
-    for position, path in tqdm(
-        present.items(), "Checking images", len(present), disable=len(present) <= 2000, leave=False
+    for position, path in progress_bar(
+        present.items(),
+        desc="checking images",
+        total=len(present),
+        unit=" images",
+        disable=len(present) <= 2000,
+        leave=False,
     ):
         try:
             with Image.open(path) as image:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 from torchvision.transforms import v2
-from tqdm import tqdm
 
 from hypertax.data.check import UNREADABLE
+from hypertax.data.progress import progress_bar
 from hypertax.files import shown
 
 MEAN = (0.485, 0.456, 0.406)
@@ -68,10 +68,11 @@ class Photographs:
             cache = torch.zeros(len(self.paths), 3, self.side, self.side, dtype=torch.uint8)
             with ThreadPoolExecutor() as pool:
                 found = pool.map(self._read, cache, self.paths)
-                bar = tqdm(
+                bar = progress_bar(
                     found,
                     total=len(self.paths),
                     desc="reading images",
+                    unit=" images",
                     leave=False,
                     mininterval=1,
                     delay=2,

@@ -1,4 +1,4 @@
-"""Specimens: the data sets that can be named, one table for all of them, and what is in it."""
+"""Specimens: the data sets that have a name, one table for each, and a summary of its content."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from hypertax import sources
 from hypertax.data.bioscan1m.reader import Layout, read_bioscan1m
 from hypertax.data.split import SPLITS
 from hypertax.data.table import COLUMNS, read_table, table_stem
-from hypertax.files import ROOT, shown
+from hypertax.files import ROOT, resolve, shown
 from hypertax.taxonomy import RANKS
 
 __all__ = [
     "COLUMNS",
+    "READERS",
     "data_set_name",
     "fingerprint",
-    "known_rank_counts",
     "load_specimens",
     "simulated_folder",
     "summarise",
 ]
 
-SIMULATED, BIOSCAN1M = "simulated", "bioscan-1m"
 _MANY_IMAGES = 200_000
 
 
@@ -38,56 +39,82 @@ def load_specimens(
 ) -> pd.DataFrame:
     """The specimen table of a data set.
 
-    dataset: `simulated` (made on first use), `bioscan-1m`, or the path of a table (see
-    `hypertax.data.table.read_table`). seed: of the simulation, or of the split of a table that has
-    none. data_dir: where the named data sets are; by default the environment's HYPERTAX_DATA,
-    otherwise `data` in the repository. download: let the package `bioscan-dataset` fetch
-    BIOSCAN-1M.
+    Args:
+        dataset: a name in `READERS`, or the path of a table (see `hypertax.data.read_table`).
+        seed: the seed of the simulation, or of the split of a table that has none.
+        data_dir: the folder with the named data sets; by default the environment's HYPERTAX_DATA,
+            otherwise `data` in the repository.
+        download: let the package `bioscan-dataset` fetch BIOSCAN-1M.
 
-    Returns one row per specimen, all columns text, missing values NA: `sampleid`, `image` (absolute
-    path), `barcode` (IUPAC codes in upper case without gaps), `order`, `family`, `genus`,
-    `species`, `split` (one of `hypertax.data.split.SPLITS`).
+    Returns:
+        One row per specimen, all columns text, missing values NA: `sampleid`, `image` (absolute
+        path), `barcode` (IUPAC codes in upper case without gaps), `order`, `family`, `genus`,
+        `species`, `split` (one of `hypertax.data.SPLITS`).
 
     Raises:
         ValueError: the data set is unknown, incomplete or wrong; the last line says what to do.
     """
-    if dataset == SIMULATED:
-        folder = simulated_folder(seed=seed, data_dir=data_dir)
-        if Layout.of(folder).missing():
-            raise ValueError(
-                f"The simulated data in {shown(folder)} are not whole: delete this folder, and"
-                " run again to have them made anew."
-            )
-        return read_bioscan1m(folder)
-    if dataset == BIOSCAN1M:
-        return read_bioscan1m(_data_dir(data_dir) / BIOSCAN1M, download=download)
+    if dataset in READERS:
+        return READERS[dataset](seed=seed, data_dir=data_dir, download=download)
+    if not (path := resolve(dataset)).is_file():
+        found = "is a folder" if path.is_dir() else "was not found"
+        named = ", ".join(map(repr, READERS))
+        raise ValueError(f"dataset must be {named} or the path of a table; {dataset} {found}.")
     return read_table(dataset, seed=seed)
 
 
+def _read_simulated(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
+    """The simulated data, made on first use."""
+    folder = simulated_folder(seed=seed, data_dir=data_dir)
+    if Layout.of(folder).missing():
+        raise ValueError(
+            f"The simulated data in {shown(folder)} are not whole: delete this folder, and"
+            " run again to have them made anew."
+        )
+    return read_bioscan1m(folder)
+
+
+def _read_bioscan1m(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
+    return read_bioscan1m(_data_dir(data_dir) / "bioscan-1m", download=download)
+
+
+READERS: dict[str, Callable[..., pd.DataFrame]] = {
+    "simulated": _read_simulated,
+    "bioscan-1m": _read_bioscan1m,
+}
+"""The data sets that have a name. A reader takes `seed`, `data_dir` and `download` and returns a
+specimen table; see `load_specimens`."""
+
+
 def data_set_name(dataset: str) -> str:
-    """A data set's short name, fit for a folder: `simulated`, `bioscan-1m`, or the stem of a
-    table's file."""
-    if dataset in (SIMULATED, BIOSCAN1M):
+    """A data set's short name, fit for a folder: a name in `READERS`, or the stem of a table's
+    file."""
+    if dataset in READERS:
         return dataset
     name = re.sub(r"[^\w.-]+", "-", table_stem(dataset)).strip("-.") or "table"
-    return f"{name}-table" if name in (SIMULATED, BIOSCAN1M) else name
+    return f"{name}-table" if name in READERS else name
 
 
 def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
     """The folder of the simulated data set, made if it is not there.
 
-    Its name carries the seed and the version of the code that made it. Several processes may ask
-    for it at once.
+    Its name carries the seed and the fingerprint of the code that made it, comments and docstrings
+    aside. Several processes may ask for it at once.
+
+    Raises:
+        ValueError: the packages that simulate are not installed.
     """
-    sources = [
-        *sorted((Path(__file__).parent / "simulation").glob("*.py")),
-        Path(__file__).with_name("split.py"),
-    ]
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
-    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version}"
+    # `files` says where files are, not what is in them.
+    version = sources.fingerprint("hypertax.data.simulation.dataset", without=["hypertax.files"])
+    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
     if target.is_dir():
         return target
-    from hypertax.data.simulation.dataset import simulate
+    try:
+        from hypertax.data.simulation.dataset import simulate
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"The simulated data need the package {error.name}: install hypertax[notebooks]."
+        ) from None
 
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
@@ -110,8 +137,8 @@ def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what killed processes left behind: of this machine when they are gone, of any other
-    after a day."""
+    """Remove what killed processes left behind: at once on this machine, after a day from any
+    other."""
     for holder in target.parent.glob(f".{target.name}-*"):
         machine, _, pid = (
             holder.name.removeprefix(f".{target.name}-").rpartition("-")[0].rpartition("-")
@@ -130,7 +157,7 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # It is somebody else's.
+        pass  # Somebody else's process
     return True
 
 
@@ -141,10 +168,10 @@ def _data_dir(data_dir: Path | None) -> Path:
 
 
 def fingerprint(specimens: pd.DataFrame) -> str:
-    """SHA-256 of a specimen table's content, 64 hexadecimal digits, the same wherever the data lie.
+    """SHA-256 of a specimen table's content: 64 hexadecimal digits, the same wherever the data lie.
 
-    An image counts by its file's name and size (-1 where it is missing); above 200,000 images by
-    its name only.
+    An image counts by its file's name and size (-1 where the file is missing). Above 200,000 images
+    the name alone counts.
     """
     digest = hashlib.sha256()
     sized = specimens["image"].notna().sum() <= _MANY_IMAGES
@@ -172,9 +199,11 @@ def _image_mark(path: str, sized: bool) -> str:
 
 
 def summarise(specimens: pd.DataFrame) -> pd.DataFrame:
-    """What each split holds: rows are the splits present and `all`; columns `specimens`, `species`
-    (different names), `with image`, `with barcode`, and `known order` to `known species` (specimens
-    with a name of that rank)."""
+    """Counts per split: one row for each split present, and `all`.
+
+    Columns: `specimens`, `species` (different names), `with image`, `with barcode`, and
+    `known order` to `known species` (specimens with a name of that rank).
+    """
     counted = pd.DataFrame({"split": specimens["split"], "specimens": 1})
     counted["with image"], counted["with barcode"] = (
         specimens["image"].notna().astype(int),
@@ -189,17 +218,6 @@ def summarise(specimens: pd.DataFrame) -> pd.DataFrame:
         1, "species", species.reindex(table.index, fill_value=specimens["species"].nunique())
     )
     return _in_order(table)
-
-
-def known_rank_counts(specimens: pd.DataFrame) -> pd.DataFrame:
-    """Where the labels stop: specimens of each split (rows; `all` last) by their deepest known rank
-    (columns `none`, order to species)."""
-    deepest = pd.Series("none", index=specimens.index)
-    for rank in RANKS:
-        deepest[specimens[rank].notna()] = rank
-    table = pd.crosstab(specimens["split"], deepest).reindex(columns=["none", *RANKS], fill_value=0)
-    table.loc["all"] = table.sum()
-    return _in_order(table.rename_axis(columns=None))
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -109,12 +109,10 @@ def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
         ValueError: the file is missing or unreadable (one sentence).
         SpecimenTableError: something is wrong with its rows; see `check_specimens`.
     """
-    given, path = Path(path), resolve(path)
+    path = resolve(path)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "was not found"
-        raise ValueError(
-            f"dataset must be 'simulated', 'bioscan-1m' or the path of a table; {given} {found}."
-        )
+        raise ValueError(f"{shown(path)} {found}: name the file of a table of specimens.")
     stem, ending = _stem_and_ending(path)
     if ending not in (*_TEXT, ".parquet"):
         raise ValueError(

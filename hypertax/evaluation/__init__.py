@@ -9,13 +9,16 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "accuracy": ["PAIRINGS", "evaluate", "harmonic_mean", "selection_score", "example_queries"],
+        "protocol": ["PAIRINGS", "query_splits"],
         "retrieval": ["nearest_keys"],
-        "comparison": ["compare", "each_run", "sentences", "study_predictions"],
-        "cones": ["geometry", "geometry_table"],
-        "specimens_in_cones": ["specimens_in_cones"],
-        "hierarchy": ["distance_correlation", "hierarchy_scores"],
+        "accuracy": ["METRICS", "evaluate", "harmonic_mean", "query_counts", "selection_score"],
+        "label_transfer": ["example_queries", "predictions"],
+        "members": ["EmbeddedRun", "each_run", "study_predictions", "study_scores"],
+        "comparison": ["compare", "sentences"],
+        "cones": ["geometry", "geometry_table", "specimens_in_cones"],
+        "hierarchy": ["distance_correlation", "hierarchy_scores", "shared_ranks"],
         "nesting": ["cone_nesting"],
         "unfolding": ["unfold"],
+        "walk": ["taxa_on_the_way"],
     },
 )

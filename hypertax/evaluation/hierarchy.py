@@ -11,19 +11,21 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS, query_splits
 from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 
 PREFIXES = tuple(f"prefix_{rank}" for rank in RANKS)
 FIRST_WRONG = tuple(f"first_wrong_{rank}" for rank in (*RANKS, "none"))
 TREES = ("taxonomy", "true tree")
+SHARED = (*reversed(RANKS), "none")
+"""Deepest rank that a query and its key share, from the right species to not even the order."""
+_RUN = ("method", "run", "seed")
 
 
 def hierarchy_scores(answers: pd.DataFrame) -> pd.DataFrame:
-    """Hierarchy metrics of `hypertax.evaluation.comparison.predictions`, each a mean over the
+    """Hierarchy metrics of `hypertax.evaluation.predictions`, each a mean over the
     queries (micro).
 
     The taxonomy is a tree of four ranks below a root. A rank missing in the truth is not judged:
@@ -76,6 +78,42 @@ def hierarchy_scores(answers: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
+def shared_ranks(answers: pd.DataFrame) -> pd.DataFrame:
+    """Share of the queries by the deepest rank at which query and nearest key have the same name.
+
+    Only the standard protocol counts, and only queries with a species name. Where a rank is missing
+    in either lineage, the deepest rank at which both have the same name decides.
+
+    Args:
+        answers: as in `hierarchy_scores`.
+
+    Returns:
+        columns `method`, `run`, `seed` (where the answers have them), `pairing`, `split` ("seen",
+        "unseen"), `shared_rank` (every one of `SHARED`, in this order), `share` (0..1; the five of
+        a pairing and split add to 1) and `queries`. A split without queries leaves no row.
+    """
+    columns = [name for name in (*_RUN, "pairing", "split") if name in answers]
+    used = answers[(answers["protocol"] == "standard") & answers["gt_species"].notna()]
+    rows = []
+    for key, part in used.groupby(columns, sort=False):
+        deepest = np.full(len(part), "none", dtype=object)
+        for rank in RANKS:
+            true, found = part[f"gt_{rank}"], part[f"pred_{rank}"]
+            same = true.notna() & found.notna() & (true == found)
+            deepest[same.to_numpy(dtype=bool)] = rank
+        about = dict(zip(columns, key, strict=True))
+        rows += [
+            {
+                **about,
+                "shared_rank": rank,
+                "share": float((deepest == rank).mean()),
+                "queries": len(part),
+            }
+            for rank in SHARED
+        ]
+    return pd.DataFrame(rows, columns=[*columns, "shared_rank", "share", "queries"])
+
+
 def _names(frame: pd.DataFrame) -> np.ndarray:
     """Names as objects, None where missing."""
     names = frame.to_numpy(dtype=object)
@@ -107,7 +145,7 @@ def distance_correlation(
     embeddings: Embeddings,
     newick: str | None = None,
     *,
-    splits: Sequence[str] = tuple(QUERY_SPLITS["test"].values()),
+    splits: Sequence[str] = tuple(query_splits("test").values()),
     pairs: int = 20_000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -172,13 +210,10 @@ def _embedding_distance(
     one: Embeddings, first: np.ndarray, other: Embeddings, second: np.ndarray
 ) -> np.ndarray:
     """Distances (N,) of paired rows: geodesic, or 1 - cosine."""
-    x, y = (
-        torch.from_numpy(one.tangent[first]).double(),
-        torch.from_numpy(other.tangent[second]).double(),
-    )
     if one.space == "lorentz":
-        c = float(one.curvature)
-        return L.distance(L.exp0(x, c), L.exp0(y, c), c).numpy()
+        return L.distance(one.points(first), other.points(second), float(one.curvature)).numpy()
+    x = torch.from_numpy(one.tangent[first]).double()
+    y = torch.from_numpy(other.tangent[second]).double()
     return 1 - torch.nn.functional.cosine_similarity(x, y, dim=1).numpy()
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.cones import require_lorentz
 from hypertax.geometry import lorentz as L
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import RANKS, parent_rows
 
 DISTANCES = (0.1, 0.5, 1.0, 2.0, 8.0)
 """sqrt(c) times the distances from a cone's apex at which its points are sampled; at the last one
@@ -71,18 +72,15 @@ def cone_nesting(
     Raises:
         ValueError: the embeddings are Euclidean.
     """
-    if embeddings.space != "lorentz":
-        raise ValueError(
-            "Cones belong to a Lorentz space: take the embeddings of a hyperbolic run."
-        )
+    require_lorentz(embeddings)
     c = float(embeddings.curvature)
     taxa = embeddings.where(
         (embeddings.table["modality"] == "text") & embeddings.table["rank"].isin(RANKS)
     )
-    points = L.exp0(torch.from_numpy(taxa.tangent).double(), c)
+    points = taxa.points()
     half = L.half_aperture(points, c, aperture)
     narrow = (2 * aperture < c**0.5 * points.norm(dim=1)).numpy()
-    parent = parent_rows(taxa.table)
+    parent = parent_rows(taxa.table, taxa.table)
     rows = []
     for rank in RANKS[1:]:
         own = np.flatnonzero((taxa.table["rank"] == rank).to_numpy())
@@ -120,20 +118,6 @@ def cone_nesting(
 
 def _share(values: Tensor) -> float:
     return float(values.double().mean()) if values.numel() else np.nan
-
-
-def parent_rows(table: pd.DataFrame) -> np.ndarray:
-    """The row (N,) of each taxon's parent, the next known rank above; -1 without one."""
-    place = {key: i for i, key in enumerate(zip(table["rank"], table["id"], strict=True))}
-    found = np.full(len(table), -1)
-    for i, (rank, lineage) in enumerate(
-        zip(table["rank"], table[list(RANKS)].to_numpy(dtype=object), strict=True)
-    ):
-        for above in reversed(range(RANKS.index(rank))):
-            if pd.notna(lineage[above]):
-                found[i] = place.get((RANKS[above], lineage[above]), -1)
-                break
-    return found
 
 
 def _sibling_pairs(

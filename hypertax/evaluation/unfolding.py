@@ -14,16 +14,18 @@ import torch
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.cones import cone_membership
-from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A taxon of the drawn clade. above: its parent's place in the list, -1 for the top. side: 1 to
-    its parent's right, -1 to its left.
+    """A taxon of the drawn clade.
 
-    followed: whether its own children, or as a species its specimens, are drawn.
+    Args:
+        rank, name: of the taxon.
+        above: its parent's place in the list, -1 for the top.
+        side: 1 to its parent's right, -1 to its left.
+        followed: whether its own children are drawn, or, of a species, its specimens.
     """
 
     rank: str
@@ -38,9 +40,12 @@ class Unfolded:
     """A clade of one run in the plane; radii times sqrt(c), directions in radians from straight up,
     positive to the right.
 
-    radius, direction: (T,) of the taxa. specimens: a row per drawn specimen and modality with
-    `modality`, `species`, `radius`, `direction` and `inside`, whether it lies in the cones of all
-    its taxa in the full space. shares: modality -> (inside, all) of the whole clade's.
+    Args:
+        radius, direction: (T,) of the taxa.
+        specimens: a row per drawn specimen and modality with `modality`, `species`, `radius`,
+            `direction` and `inside`, whether it lies in the cones of all its taxa in the full
+            space.
+        shares: modality -> (inside, all), counts of the whole clade.
     """
 
     radius: np.ndarray
@@ -136,8 +141,13 @@ class Clades:
 
 @dataclass(frozen=True)
 class Members:
-    """Of one run: `place` of each taxon, (rank, name) -> row; the `rows` (N,) of the clade's
-    specimens, and whether each is `inside`."""
+    """A clade's members in one run.
+
+    Args:
+        place: the row of each taxon, (rank, name) -> row.
+        rows: (N,) rows of the clade's specimens.
+        inside: (N,) whether each lies in the cones of all its taxa of the clade.
+    """
 
     place: dict[tuple[str, str], int]
     rows: np.ndarray
@@ -233,7 +243,7 @@ def _in_all_cones(
     """Whether each member (N,) lies in the cones of all its taxa of these ranks, in the full space;
     not where a taxon has no vector."""
     table, c = run.table, float(run.curvature)
-    points = L.exp0(torch.from_numpy(_vectors(run, members)), c)
+    points = run.points(members)
     result = np.ones(len(members), dtype=bool)
     for rank in ranks:
         names = table[rank].to_numpy(dtype=object)[members]
@@ -241,7 +251,7 @@ def _in_all_cones(
         for name in pd.unique(names):
             if (rank, name) in place:
                 own = names == name
-                apex = L.exp0(torch.from_numpy(_vectors(run, [place[rank, name]])), c)
+                apex = run.points([place[rank, name]])
                 result[own] &= cone_membership(apex, points[torch.from_numpy(own)], c, aperture)[
                     0
                 ].numpy()

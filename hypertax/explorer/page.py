@@ -23,12 +23,12 @@ import torch
 from PIL import Image
 
 from hypertax.embeddings import Embeddings
-from hypertax.figures.disk import parents, project
+from hypertax.figures.disk import project
 from hypertax.figures.style import BASE_COLOURS, FAINT, PALETTE, order_colours, photograph
 from hypertax.files import write_text
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.poincare import ring_distances
-from hypertax.taxonomy import RANKS, taxa
+from hypertax.taxonomy import RANKS, parent_rows, taxa
 
 KINDS = (*RANKS, "dna", "image")
 """What a point can be: a taxon of one of the ranks (its text), or a specimen's DNA or image."""
@@ -133,7 +133,7 @@ def _points(
     reach = float(np.linalg.norm(places[shown], axis=1).max(initial=1e-6))
     view = 1.0 if lorentz and reach > 0.6 else 1.08 * reach
     own = table.loc[shown]
-    above = _parents(embeddings)[shown]
+    above = parent_rows(table, table, skip_absent=True)[shown]
     position = {row: i for i, row in enumerate(shown)}
     taxon = (own["modality"] == "text").to_numpy()
     known = taxa(specimens)
@@ -182,20 +182,6 @@ def _points(
     }
 
 
-def _parents(embeddings: Embeddings) -> np.ndarray:
-    """`hypertax.figures.disk.parents`, and for every specimen row the row of its deepest named
-    taxon; -1 without one."""
-    table = embeddings.table.reset_index(drop=True)
-    found = parents(Embeddings(table, embeddings.tangent, embeddings.space, embeddings.curvature))
-    specimen = (table["modality"] != "text").to_numpy()
-    for rank in RANKS:
-        own = table[(table["modality"] == "text") & (table["rank"] == rank)]
-        rows = table[rank].map(dict(zip(own["id"], own.index, strict=True)))
-        deeper = specimen & rows.notna().to_numpy()
-        found[deeper] = rows[deeper].astype(int)
-    return found
-
-
 def _cones(
     embeddings: Embeddings,
     shown: np.ndarray,
@@ -206,16 +192,12 @@ def _cones(
     """Per point its half-aperture and its exterior angle at its parent, in the full space
     (degrees); per taxon its cone's sides, drawn."""
     c = embeddings.curvature
-
-    def full_space(rows: np.ndarray) -> torch.Tensor:
-        return L.exp0(torch.tensor(embeddings.tangent[rows], dtype=torch.float64), c)
-
-    half = L.half_aperture(full_space(shown), c, aperture)
+    half = L.half_aperture(embeddings.points(shown), c, aperture)
     has_parent = above >= 0
     angle = np.full(len(shown), np.nan)
     if has_parent.any():
         angle[has_parent] = L.exterior_angle(
-            full_space(above[has_parent]), full_space(shown[has_parent]), c
+            embeddings.points(above[has_parent]), embeddings.points(shown[has_parent]), c
         )
     taxon = (embeddings.table["modality"] == "text").to_numpy()[shown]
     sides = cone_sides(places[shown[taxon]], half[torch.from_numpy(taxon)].numpy())

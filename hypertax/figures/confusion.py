@@ -8,10 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from hypertax.data.split import KEY_SPLITS, QUERY_SPLITS
-from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import PAIRINGS
-from hypertax.evaluation.retrieval import nearest_keys
+from hypertax.evaluation.hierarchy import SHARED
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.style import (
     INK,
     RANK_COLOURS,
@@ -23,10 +21,7 @@ from hypertax.figures.style import (
     style,
     tint,
 )
-from hypertax.taxonomy import RANKS
 
-SHARED = (*reversed(RANKS), "none")
-"""Deepest rank that query and key share, from the right species to not even the order."""
 WORDS = {
     "species": "right species",
     "genus": "right genus, wrong species",
@@ -45,78 +40,6 @@ _DARK = {"species", "genus"}
 """Faces on which white text is read best."""
 
 
-def shared_ranks(
-    embeddings: Embeddings,
-    stage: str = "test",
-    *,
-    ranking: str = "distance",
-    device: str | None = None,
-) -> pd.DataFrame:
-    """By the deepest rank that a query shares with its nearest key, the share of the queries; keys
-    and queries as in `metrics.evaluate`.
-
-    The standard protocol: the nearest of all keys, for the stage's queries of seen and of unseen
-    species. A query without a species name does not count. Where a rank is missing in either
-    lineage, the deepest rank at which both have the same name decides.
-
-    Args:
-        embeddings: of specimens. stage: "val" or "test". ranking: "distance" or "angle". device:
-        where to look for the keys.
-
-    Returns:
-        columns `pairing`, `split` ("seen", "unseen"), `shared_rank` (species, genus, family, order,
-        none: every one of them, in this order), `share` (0..1, the five of a pairing and split add
-        to 1) and `queries`. Pairings and splits without queries leave no row.
-
-    Raises:
-        ValueError: an unknown stage.
-    """
-    if stage not in QUERY_SPLITS:
-        raise ValueError(f"stage must be 'val' or 'test', not {stage!r}.")
-    table = embeddings.table
-    rows = []
-    for pairing, (query_modality, key_modality) in PAIRINGS.items():
-        keys = embeddings.where(
-            (table["modality"] == key_modality) & table["split"].isin(KEY_SPLITS)
-        )
-        for split, name in QUERY_SPLITS[stage].items():
-            queries = embeddings.where(
-                (table["modality"] == query_modality)
-                & (table["split"] == name)
-                & table["species"].notna()
-            )
-            if not len(keys) or not len(queries):
-                continue
-            options = {
-                "space": keys.space,
-                "curvature": keys.curvature,
-                "k": 1,
-                "by": ranking,
-                "device": device,
-            }
-            nearest = nearest_keys(queries.tangent, keys.tangent, **options)[0][:, 0].cpu().numpy()
-            deepest = np.full(len(queries), "none", dtype=object)
-            for rank in RANKS:
-                true, found = (
-                    queries.table[rank],
-                    keys.table[rank].iloc[nearest].reset_index(drop=True),
-                )
-                deepest[(true.notna() & found.notna() & (true == found)).to_numpy(dtype=bool)] = (
-                    rank
-                )
-            rows += [
-                {
-                    "pairing": pairing,
-                    "split": split,
-                    "shared_rank": rank,
-                    "share": float((deepest == rank).mean()),
-                    "queries": len(queries),
-                }
-                for rank in SHARED
-            ]
-    return pd.DataFrame(rows, columns=["pairing", "split", "shared_rank", "share", "queries"])
-
-
 def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
     """Where predictions leave the true lineage: a stacked bar (% of queries) per method and
     pairing, seen and unseen species side by side.
@@ -124,7 +47,7 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
     Args:
         predictions: columns `method`, `pairing`, `split` ("seen", "unseen"), `shared_rank`
         (species, genus, family, order, none) and
-            `share` (0..1), as `shared_ranks` makes them; of several rows of one bar and rank
+            `share` (0..1), as `hypertax.evaluation.shared_ranks` makes them; of several rows of one bar and rank
             (seeds) the mean is drawn.
 
     Raises:
@@ -159,7 +82,7 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
                 key = (pairings[row], method, splits[column])
                 if key in shares.index:
                     _bar(ax, i, shares.loc[key])
-            ax.set_title(f"{pairings[row]}, {splits[column]} species")
+            ax.set_title(f"{pairings[row]}, {splits[column]} species (micro)")
             ax.set_xlabel("share of the queries (%)" if row == len(pairings) - 1 else "")
             ax.grid(False)
             ax.spines["left"].set_visible(False)

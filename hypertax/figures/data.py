@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hypertax.data.split import SPLITS
 from hypertax.figures.style import (
     COLUMN,
     FAINT,
@@ -17,12 +18,13 @@ from hypertax.figures.style import (
     barcode_pixels,
     binomial,
     blank,
+    clade_colours,
+    colour_rank,
     draw_pixels,
     finish,
     has,
     legend_columns,
     new_figure,
-    order_colours,
     panel_grid,
     photograph,
     shade,
@@ -31,50 +33,33 @@ from hypertax.figures.style import (
 )
 from hypertax.taxonomy import RANKS
 
-SPLITS = (
-    "no_split",
-    "train_seen",
-    "seen_keys",
-    "val_seen",
-    "test_seen",
-    "val_unseen",
-    "val_unseen_keys",
-    "test_unseen",
-    "test_unseen_keys",
-    "single_species",
-)
-
-
 PUBLISHED_P_DISTANCE = {
     "species": (0.0, 0.02),
     "genus": (0.03, 0.12),
     "family": (0.09, 0.18),
     "different orders": (0.18, 0.28),
 }
-"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is (DESIGN, the
-simulated data set)."""
+"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is."""
 
 
 def _choose(
-    specimens: pd.DataFrame, orders: int, species: int, each: int, seed: int
+    specimens: pd.DataFrame, rank: str, orders: int, species: int, each: int, seed: int
 ) -> list[tuple[str, list[tuple[str, pd.DataFrame]]]]:
-    """Orders with most species, and in each some species of as many families and genera as possible
-    with `each` specimens."""
+    """Orders (or families, by `rank`) with most species, and in each some species of as many
+    families and genera as possible with `each` specimens."""
     counts = specimens.groupby("species")["sampleid"].transform("size")
-    usable = specimens[(counts >= each) & specimens["order"].notna()]
-    usable = specimens[specimens["order"].notna()] if usable.empty else usable
-    ranking = (
-        usable.groupby("order")["species"].nunique().sort_values(ascending=False, kind="stable")
-    )
+    usable = specimens[(counts >= each) & specimens[rank].notna()]
+    usable = specimens[specimens[rank].notna()] if usable.empty else usable
+    ranking = usable.groupby(rank)["species"].nunique().sort_values(ascending=False, kind="stable")
     generator = np.random.default_rng(seed)
     chosen = []
     for order in sorted(ranking.index[:orders]):
-        names = usable[usable["order"] == order].drop_duplicates("species").sort_values("species")
+        names = usable[usable[rank] == order].drop_duplicates("species").sort_values("species")
         names = names.iloc[generator.permutation(len(names))]
         # Each family's first species before any family's second one.
         turn = names.groupby("family", dropna=False).cumcount()
         picked = names.loc[turn.sort_values(kind="stable").index[:species], "species"]
-        own = usable[usable["order"] == order]
+        own = usable[usable[rank] == order]
         chosen.append((order, [(name, own[own["species"] == name].iloc[:each]) for name in picked]))
     return chosen
 
@@ -88,8 +73,8 @@ def specimen_gallery(
     seed: int = 0,
     colours: dict[str, str] | None = None,
 ) -> Figure:
-    """Specimens of several species, a row per order, `each` specimens of a species side by side,
-    its name below.
+    """Specimens of several species, a row per order (per family within one order), `each` specimens
+    of a species side by side, its name below.
 
     Photographs; in a data set without any, the barcodes (one above the other, base by base) take
     their place.
@@ -102,13 +87,14 @@ def specimen_gallery(
     known = specimens[
         specimens["species"].notna() & specimens["image" if images else "barcode"].notna()
     ]
-    chosen = _choose(known, orders, species, each, seed)
+    rank = colour_rank(specimens, colours)
+    chosen = _choose(known, rank, orders, species, each, seed)
     if not chosen:
         raise ValueError(
             "No specimen has a species name together with a photograph or barcode: the gallery"
             " needs some."
         )
-    colours = colours or order_colours(specimens["order"])
+    colours = colours or clade_colours(specimens)
     high = 1.0 if images else 0.42
     step = each + 0.22 if images else 2.22
     with style():
@@ -225,7 +211,7 @@ def barcode_distances(
 
 def labels_per_rank(specimens: pd.DataFrame) -> Figure:
     """How many specimens each split has, and the share whose labels stop at order, family, genus or
-    species."""
+    species. Where all labels stop at the same rank, the title says so instead."""
     deepest = pd.Series("none", index=specimens.index)
     for rank in RANKS:
         deepest = deepest.mask(specimens[rank].notna(), rank)
@@ -233,10 +219,18 @@ def labels_per_rank(specimens: pd.DataFrame) -> Figure:
     counts = pd.crosstab(specimens["split"], deepest).reindex(
         index=present, columns=[*RANKS, "none"], fill_value=0
     )
-    colours = {**RANK_COLOURS, "none": FAINT}
+    shown = counts.columns[counts.sum() > 0]
     with style():
         fig = new_figure(TEXT, 0.23 * len(present) + 0.85)
-        sizes, shares = fig.subplots(1, 2, sharey=True, width_ratios=[1, 1.6])
+        if len(shown) == 1:
+            # Bars that are all alike would say what one sentence says.
+            sizes = fig.subplots()
+            rank = shown[0]
+            words = f"every label stops at {rank}" if rank != "none" else "no specimen has a label"
+            sizes.set_title(f"specimens of each split; {words}")
+        else:
+            sizes, shares = fig.subplots(1, 2, sharey=True, width_ratios=[1, 1.6])
+            _draw_shares(fig, shares, counts[shown])
         totals = counts.sum(axis=1)
         sizes.barh(range(len(present)), totals, color=tint("#000000", 0.45), height=0.72)
         for i, total in enumerate(totals):
@@ -248,33 +242,39 @@ def labels_per_rank(specimens: pd.DataFrame) -> Figure:
                 va="center",
                 fontsize=SMALL,
             )
-        left = np.zeros(len(present))
-        for rank in counts.columns[counts.sum() > 0]:
-            share = 100 * (counts[rank] / totals).to_numpy()
-            shares.barh(
-                range(len(present)),
-                share,
-                left=left,
-                color=colours[rank],
-                height=0.72,
-                label=rank,
-                edgecolor="white",
-                linewidth=0.4,
-            )
-            left += share
         sizes.set_yticks(range(len(present)), [split.replace("_", " ") for split in present])
         sizes.set_ylim(len(present) - 0.4, -0.6)
         sizes.set(xlabel="specimens", xlim=(0, 1.22 * totals.max()))
-        shares.set(xlabel="share of the split's specimens (%)", xlim=(0, 100))
-        for ax in (sizes, shares):
+        for ax in fig.axes:
             ax.grid(False)
             ax.tick_params(axis="y", length=0)
-        handles, _ = shares.get_legend_handles_labels()
-        fig.legend(
-            handles=handles,
-            loc="outside upper right",
-            ncols=legend_columns(handles, COLUMN),
-            title="label stops at",
-            title_fontsize=7,
-        )
         return finish(fig)
+
+
+def _draw_shares(fig: Figure, ax, counts: pd.DataFrame) -> None:
+    """A bar per split, divided by the rank at which labels stop, and its legend."""
+    colours = {**RANK_COLOURS, "none": FAINT}
+    left = np.zeros(len(counts))
+    totals = counts.sum(axis=1)
+    for rank in counts:
+        share = 100 * (counts[rank] / totals).to_numpy()
+        ax.barh(
+            range(len(counts)),
+            share,
+            left=left,
+            color=colours[rank],
+            height=0.72,
+            label=rank,
+            edgecolor="white",
+            linewidth=0.4,
+        )
+        left += share
+    ax.set(xlabel="share of the split's specimens (%)", xlim=(0, 100))
+    handles, _ = ax.get_legend_handles_labels()
+    fig.legend(
+        handles=handles,
+        loc="outside upper right",
+        ncols=legend_columns(handles, COLUMN),
+        title="label stops at",
+        title_fontsize=7,
+    )

@@ -11,6 +11,7 @@ from matplotlib.patches import Circle, Polygon
 
 from hypertax.embeddings import Embeddings
 from hypertax.figures.style import FAINT, INK, MUTED, SMALL
+from hypertax.geometry import lorentz as L
 from hypertax.geometry.poincare import (
     cone_outline,
     disk_radius,
@@ -18,7 +19,7 @@ from hypertax.geometry.poincare import (
     principal_plane,
     ring_distances,
 )
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import RANKS, parent_rows
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,69 @@ def project(embeddings: Embeddings) -> Plane:
     lengths = np.linalg.norm(flat, axis=1)
     directions = flat / np.maximum(lengths, 1e-12)[:, None]
     return Plane(directions * np.tanh(np.sqrt(embeddings.curvature) * norms / 2)[:, None], share)
+
+
+def share_in_cone(
+    embeddings: Embeddings, rank: str, name: str, aperture: float = 0.1
+) -> float | None:
+    """The share (0..1) of a taxon's own specimens that lie in its cone in the full space, not in
+    the picture; None without any."""
+    table = embeddings.table
+    apex = np.flatnonzero(
+        (table["modality"] == "text") & (table["rank"] == rank) & (table["id"] == name)
+    )
+    members = np.flatnonzero((table["modality"] != "text") & (table[rank] == name))
+    if not len(apex) or not len(members):
+        return None
+    parent = embeddings.points(apex[:1])
+    angle = L.exterior_angle(
+        parent.expand(len(members), -1), embeddings.points(members), embeddings.curvature
+    )
+    return float((angle <= L.half_aperture(parent, embeddings.curvature, aperture)).double().mean())
+
+
+def nested_taxa(embeddings: Embeddings, depth: int = 3) -> list[tuple[str, str]]:
+    """The order with most specimens, its largest family, and so on: `depth` taxa as (rank, name),
+    to show cones within cones."""
+    table = embeddings.table
+    left = table[table["modality"] != "text"] if embeddings.modalities else table
+    names = set(table.loc[table["modality"] == "text", "id"])
+    found = []
+    for rank in RANKS[:depth]:
+        counts = left[rank][left[rank].isin(names)].value_counts()
+        if counts.empty:
+            break
+        name = min(counts.index[counts == counts.max()])
+        found.append((rank, name))
+        left = left[left[rank] == name]
+    return found
+
+
+def taxa_reach(embeddings: Embeddings, plane: Plane) -> tuple[float, float]:
+    """How far from the middle of the picture (in its units) all but 2 % of the taxa lie, and how
+    far the picture reaches."""
+    lengths = np.linalg.norm(centred(embeddings, plane.points), axis=1)
+    taxa = lengths[(embeddings.table["modality"] == "text").to_numpy()]
+    view = (
+        1.0
+        if embeddings.space == "lorentz" and lengths.max() > 0.6
+        else 1.08 * float(lengths.max())
+    )
+    return (1.1 * float(np.quantile(taxa, 0.98)) if len(taxa) else view), view
+
+
+def heaped(embeddings: Embeddings, plane: Plane) -> bool:
+    """Whether the taxa of a Lorentz space fill so small a part of the disk's picture that they
+    cover one another."""
+    reach, view = taxa_reach(embeddings, plane)
+    return embeddings.space == "lorentz" and reach < 0.45 * view
+
+
+def centred(embeddings: Embeddings, points: np.ndarray) -> np.ndarray:
+    """The disk has its centre; a plane's is taken to be the middle of what it shows."""
+    if embeddings.space == "lorentz":
+        return points
+    return points - (points.min(axis=0) + points.max(axis=0)) / 2
 
 
 def draw_cone(
@@ -89,20 +153,8 @@ def parents(embeddings: Embeddings) -> np.ndarray:
     """For every taxon row the row of its deepest named ancestor in the table, -1 without one
     (orders, and all specimens)."""
     table = embeddings.table
-    texts = table["modality"] == "text"
-    place = {
-        (row.rank, row.id): i
-        for i, row in zip(
-            table.index[texts], table[texts][["rank", "id"]].itertuples(), strict=True
-        )
-    }
-    found = np.full(len(table), -1)
-    for i in table.index[texts]:
-        for rank in reversed(RANKS[: RANKS.index(table.at[i, "rank"])]):
-            if (rank, table.at[i, rank]) in place:
-                found[i] = place[rank, table.at[i, rank]]
-                break
-    return found
+    above = parent_rows(table, table, skip_absent=True)
+    return np.where(table["modality"] == "text", above, -1)
 
 
 def draw_edges(
@@ -176,26 +228,6 @@ def draw_frame(
     margin = 1.03 * view
     ax.set(xlim=(-margin, margin), ylim=(-margin, margin))
     return edge
-
-
-def spread_angles(angles: np.ndarray, gap: float) -> np.ndarray:
-    """Angles (radians) moved as little as needed so that neighbours on the circle are at least
-    `gap` apart."""
-    angles = np.asarray(angles, dtype=float)
-    if len(angles) < 2:
-        return angles
-    gap = min(gap, 2 * np.pi / len(angles))
-    order = np.argsort(angles)
-    placed = angles[order].copy()
-    for _ in range(200):
-        difference = np.diff(np.append(placed, placed[0] + 2 * np.pi))
-        lack = np.maximum(gap - difference, 0) / 2
-        if lack.max() < 1e-4:
-            break
-        placed = placed - lack + np.roll(lack, 1)
-    result = np.empty_like(placed)
-    result[order] = placed
-    return result
 
 
 def spread_heights(places: np.ndarray, gap: float, width: float) -> np.ndarray:

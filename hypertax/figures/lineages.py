@@ -18,11 +18,12 @@ from hypertax.figures.style import (
     TEXT,
     barcode_pixels,
     blank,
+    clade_colours,
+    colour_rank,
     draw_pixels,
     finish,
     has,
     new_figure,
-    order_colours,
     photograph,
     shade,
     style,
@@ -98,8 +99,8 @@ def specimen_lineages(
     labels stop there. Missing ranks are dashed boxes. Without photographs the barcode and the names
     remain, without barcodes the photograph and the names.
 
-    specimens: the specimen table. colours: order -> colour of the photograph's frame and the
-    order's name (default: `order_colours`).
+    specimens: the specimen table. colours: order (or family) -> colour of the photograph's
+    frame and of its name (default: `clade_colours`).
 
     Raises:
         ValueError: no specimen has a label at any rank.
@@ -115,7 +116,8 @@ def specimen_lineages(
             "No specimen has a label at any rank: the figure shows where labels stop, and needs"
             " some."
         )
-    colours = colours or order_colours(specimens["order"])
+    coloured = colour_rank(specimens, colours)
+    colours = colours or clade_colours(specimens)
     rows = [(rank, specimen) for rank, own in chosen for specimen in own.to_dict("records")]
     # In units of a row's height (inches): the label of the row, the photograph, the barcode, and
     # what is left for the names.
@@ -143,7 +145,7 @@ def specimen_lineages(
                     ax,
                     photograph(specimen["image"]),
                     (caption, 0.04, 0.92, 0.92),
-                    edge=colours.get(specimen["order"], INK),
+                    edge=colours.get(specimen[coloured], INK),
                     width=1.2,
                 )
             if barcode:
@@ -167,8 +169,8 @@ def specimen_lineages(
             known = known_ranks(specimen)
             for i, rank in enumerate(RANKS):
                 colour = (
-                    shade(colours.get(specimen["order"], INK))
-                    if rank == "order"
+                    shade(colours.get(specimen[coloured], INK))
+                    if rank == coloured
                     else shade(RANK_COLOURS[rank], 0.7)
                 )
                 _name_box(

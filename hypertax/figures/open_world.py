@@ -3,7 +3,8 @@ are given."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,17 @@ from hypertax.evaluation.open_world.curves import (
     precision_coverage,
     thresholds,
 )
+from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     INK,
-    MARKERS,
     MUTED,
     SMALL,
     TEXT,
     finish,
     legend_columns,
-    method_colours,
+    method_handle,
     new_figure,
-    percent_axis,
+    say_why_empty,
     shade,
     style,
 )
@@ -35,6 +36,8 @@ from hypertax.taxonomy import RANKS
 
 RANKS_SHOWN = ("family", "genus", "species")
 STEPS = 200
+"""Steps of coverage that a line has."""
+DASHES = (0, (3, 2))
 _GROUPS = {
     "all": "seen and novel",
     "seen": "seen",
@@ -51,23 +54,29 @@ def precision_against_coverage(
     groups: Sequence[str] = ("all",),
     ranks: Sequence[str] = RANKS_SHOWN,
     precision: float = PRECISION,
-    colours: dict[str, str] | None = None,
+    reference: str | None = None,
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """Precision (%) of the test queries against coverage (%), a panel per rank, a row per group of
-    queries, a line per method.
+    """Precision (%) of the test queries against coverage (%), and below it the difference to a
+    reference in points; a column per rank, two rows of panels per group of queries.
 
     Lines are the mean over the seeds, bands their range. Each method is drawn with the score of
     confidence that its validation queries choose for the area of the panel's group, named in the
-    panel; markers are the point at that score's threshold for the wanted precision (dashed), the
-    mean of the seeds that have one. A panel without queries, or of novel species at species, where
-    all is wrong, says so.
+    panel. Markers are the point at that score's threshold for the wanted precision (dashed), the
+    mean of the seeds that have one. Each panel has its own range. A panel without queries, or of
+    novel species at species, where all is wrong, says so.
 
     Args:
-        val, test: of `hypertax.evaluation.open_world.comparison.study_answers`. groups: of
-        `hypertax.evaluation.open_world.curves.GROUPS`. colours: method to colour.
+        val, test: of `hypertax.evaluation.open_world.comparison.study_answers`.
+        pairing: whose answers.
+        groups: of `hypertax.evaluation.open_world.curves.GROUPS`.
+        ranks: a column each.
+        precision: the wanted one (0..1).
+        reference: the method whose precision is subtracted; default: the first one.
+        looks: method -> colour and marker (default: `looks_of`).
 
     Raises:
-        ValueError: no answers of the pairing.
+        ValueError: no answers of the pairing, or none of the reference.
     """
     val, test = (frame[frame["pairing"] == pairing] for frame in (val, test))
     if test.empty or val.empty:
@@ -76,7 +85,13 @@ def precision_against_coverage(
             " queries to draw."
         )
     methods = list(dict.fromkeys(test["method"]))
-    colours = colours or method_colours(methods)
+    reference = reference or methods[0]
+    if reference not in methods:
+        raise ValueError(
+            f"There are no answers of {reference!r}; the methods are"
+            f" {', '.join(map(repr, methods))}."
+        )
+    looks = looks_of(methods, looks)
     chosen = _chosen(val, test, precision)
     val, test = (frame[frame["rank"].isin(ranks)] for frame in (val, test))
     lines, points = (
@@ -84,73 +99,94 @@ def precision_against_coverage(
         at_thresholds(test, thresholds(val, precision), tuple(groups)),
     )
     with style():
-        fig = new_figure(TEXT, 2.1 * len(groups) + 0.5 + 0.16 * -(-len(methods) // 4))
-        axes = fig.subplots(len(groups), len(ranks), squeeze=False, sharex=True, sharey=True)
-        for row, group in zip(axes, groups, strict=True):
-            for ax, rank in zip(row, ranks, strict=True):
-                ax.set_title(f"{rank}, {_GROUPS[group]}")
-                ax.axhline(
-                    100 * precision, color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)), zorder=1
-                )
-                scores = {
-                    method: chosen[method, rank, group]
-                    for method in methods
-                    if (method, rank, group) in chosen
-                }
+        fig = new_figure(TEXT, 3.35 * len(groups) + 0.5 + 0.16 * -(-len(methods) // 4))
+        axes = fig.subplots(
+            2 * len(groups),
+            len(ranks),
+            squeeze=False,
+            sharex=True,
+            height_ratios=[1.9, 1.25] * len(groups),
+        )
+        for i, group in enumerate(groups):
+            for (upper, lower), rank in zip(axes[2 * i : 2 * i + 2].T, ranks, strict=True):
+                scores = {m: chosen[m, rank, group] for m in methods if (m, rank, group) in chosen}
                 scores = {} if (rank, group) == (RANKS[-1], "novel") else scores
-                if not scores:
-                    reason = "no right answer" if group.startswith("novel") else "no such queries"
-                    ax.text(
-                        0.5,
-                        0.5,
-                        reason,
-                        transform=ax.transAxes,
-                        ha="center",
-                        va="center",
-                        color=MUTED,
-                    )
-                for method, score in scores.items():
-                    mark = MARKERS[methods.index(method) % len(MARKERS)]
-                    _draw(
-                        ax,
-                        _cell(lines, method, rank, group, score),
-                        _cell(points, method, rank, group, score),
-                        colours[method],
-                        mark,
-                    )
-                _name_scores(
-                    ax, {method: (score, colours[method]) for method, score in scores.items()}
-                )
+                cells = {
+                    m: [_cell(frame, m, rank, group, score) for frame in (lines, points)]
+                    for m, score in scores.items()
+                }
+                _panel(upper, cells, scores, looks, group, precision)
+                upper.set_title(f"{rank}, {_GROUPS[group]}")
+                _differences(lower, cells, reference, looks, group)
+            axes[2 * i, 0].set_ylabel("precision (%)")
+            axes[2 * i + 1, 0].set_ylabel(fill(f"minus {reference} (points)", 18))
         axes[0, 0].set_xlim(-2, 102)
-        percent_axis(axes[0, 0], lower=_lower_limit(axes))
-        for ax in axes[:, 0]:
-            ax.set_ylabel("precision (%)")
         for ax in axes[-1]:
             ax.set_xlabel("coverage (%)")
-        look = {"markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.5}
-        handles = [
-            Line2D([], [], color=colours[m], marker=MARKERS[i % len(MARKERS)], label=m, **look)
-            for i, m in enumerate(methods)
-        ]
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=MUTED,
-                linewidth=0.7,
-                linestyle=(0, (3, 2)),
-                label=f"precision {100 * precision:.0f} %",
-            )
-        )
+        handles = [method_handle(m, looks[m], linestyle="-") for m in methods]
+        wanted = f"precision {100 * precision:.0f} %"
+        handles.append(Line2D([], [], color=MUTED, lw=0.7, ls=DASHES, label=wanted))
         fig.legend(handles=handles, loc="outside lower center", ncols=legend_columns(handles, TEXT))
         return finish(fig)
 
 
-def _lower_limit(axes) -> float:
-    """Where the axis of the precision begins, in %: a multiple of ten with room for the scores'
-    names below the lines."""
-    lowest = min((ax.dataLim.y0 for ax in axes.flat if np.isfinite(ax.dataLim.y0)), default=0)
-    return max(0, 10 * np.floor(lowest / 10) - 10)
+def _why_empty(ax, group: str) -> None:
+    say_why_empty(ax, "no right answer" if group.startswith("novel") else "no such queries")
+
+
+def _panel(
+    ax, cells: dict, scores: dict[str, str], looks: dict[str, Look], group: str, precision: float
+) -> None:
+    """Precision against coverage of all methods, on a range of its own."""
+    ax.axhline(100 * precision, color=MUTED, linewidth=0.7, linestyle=DASHES, zorder=1)
+    if not any(len(lines) for lines, _ in cells.values()):
+        _why_empty(ax, group)
+        return
+    for method, (lines, points) in cells.items():
+        _draw(ax, _by_seed(lines), points, looks[method])
+    _name_scores(ax, {method: (score, looks[method].colour) for method, score in scores.items()})
+    lowest = min(ax.dataLim.y0, 100 * precision)
+    ax.set_ylim(100 - 1.12 * max(2.0, 100 - lowest), 100 + 0.04 * max(2.0, 100 - lowest))
+
+
+def _differences(ax, cells: dict, reference: str, looks: dict[str, Look], group: str) -> None:
+    """Precision minus the reference's at the same coverage, seed by seed."""
+    base = _by_seed(cells[reference][0]) if reference in cells else {}
+    if not base:
+        _why_empty(ax, group)
+        return
+    ax.axhline(0, color=looks[reference].colour, linewidth=1.0, zorder=1.5)
+    for method, (lines, _) in cells.items():
+        own = _by_seed(lines)
+        seeds = [own[seed] - base[seed] for seed in own if seed in base]
+        if method != reference and seeds:
+            _band(ax, np.stack(seeds), looks[method].colour)
+    reach = max(1.0, 1.08 * np.abs(ax.dataLim.intervaly).max())
+    ax.set_ylim(-reach, reach)
+
+
+def _by_seed(lines: pd.DataFrame) -> dict[int, np.ndarray]:
+    """seed -> precision (STEPS,) in % at equal steps of coverage.
+
+    A point answers every query of at least its confidence: up to its coverage, precision is the
+    point's.
+    """
+    grid = np.arange(1, STEPS + 1) / STEPS
+    return {
+        seed: 100
+        * own["precision"].to_numpy()[
+            np.searchsorted(own["coverage"].to_numpy(), grid - 1e-9).clip(max=len(own) - 1)
+        ]
+        for seed, own in lines.groupby("seed", sort=False)
+    }
+
+
+def _band(ax, seeds: np.ndarray, colour: str) -> None:
+    """The mean of the seeds (S, STEPS) as a line, their range as a band."""
+    grid = 100 * np.arange(1, STEPS + 1) / STEPS
+    low, high = seeds.min(axis=0), seeds.max(axis=0)
+    ax.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
+    ax.plot(grid, seeds.mean(axis=0), color=colour, zorder=3)
 
 
 def _chosen(
@@ -174,36 +210,18 @@ def _cell(frame: pd.DataFrame, method: str, rank: str, group: str, score: str) -
     ]
 
 
-def _draw(ax, lines: pd.DataFrame, points: pd.DataFrame, colour: str, marker: str) -> None:
-    grid = np.arange(1, STEPS + 1) / STEPS
-    # A point answers every query of at least its confidence: up to its coverage, precision is the
-    # point's.
-    seeds = [
-        own["precision"].to_numpy()[
-            np.searchsorted(own["coverage"].to_numpy(), grid - 1e-9).clip(max=len(own) - 1)
-        ]
-        for _, own in lines.groupby("seed", sort=False)
-    ]
+def _draw(ax, seeds: dict[int, np.ndarray], points: pd.DataFrame, look: Look) -> None:
+    """One method's line, and its marker at the threshold."""
     if not seeds:
         return
-    seeds = 100 * np.stack(seeds)
-    ax.fill_between(
-        100 * grid,
-        seeds.min(axis=0),
-        seeds.max(axis=0),
-        color=colour,
-        alpha=0.18,
-        linewidth=0,
-        zorder=2,
-    )
-    ax.plot(100 * grid, seeds.mean(axis=0), color=colour, zorder=3)
+    _band(ax, np.stack(list(seeds.values())), look.colour)
     given = points[points["coverage"] > 0]
     if len(given):
-        place = 100 * given["coverage"].mean(), 100 * given["precision"].mean()
         ax.plot(
-            *place,
-            marker,
-            color=colour,
+            100 * given["coverage"].mean(),
+            100 * given["precision"].mean(),
+            look.marker,
+            color=look.colour,
             markersize=5.5,
             markeredgecolor="white",
             markeredgewidth=0.6,

@@ -4,8 +4,7 @@ same bytes."""
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +14,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
+from hypertax.figures.looks import PALETTE, Look
 from hypertax.files import atomic_path
 from hypertax.taxonomy import RANKS
 
@@ -30,45 +31,11 @@ SMALL = 6.5
 INK = "#2b2b2b"
 MUTED = "#7d7d7d"
 FAINT = "#d9d9d9"
-# Okabe & Ito's colours first (yellow darkened to hold on white), then Tol's muted set for data with
-# more orders than that.
-PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#A68A00",
-    "#332288",
-    "#882255",
-    "#44AA99",
-    "#999933",
-    "#AA4499",
-    "#DDCC77",
-    "#117733",
-    "#CC6677",
-    "#88CCEE",
-)
 RANK_COLOURS = {"order": "#08306b", "family": "#2171b5", "genus": "#6baed6", "species": "#41ab7d"}
 MODALITY_COLOURS = {"image": "#CC79A7", "dna": "#D55E00", "text": "#2171b5"}
 MODALITY_NAMES = {"image": "image", "dna": "DNA", "text": "text"}
 LEVEL_COLOURS = {**RANK_COLOURS, "dna": MODALITY_COLOURS["dna"], "image": MODALITY_COLOURS["image"]}
 BASE_COLOURS = {"A": "#009E73", "C": "#0072B2", "G": "#E69F00", "T": "#D55E00"}
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-
-# The rows of the paper's table, whatever the exact wording of their labels: first match wins, a
-# taken colour passes on.
-_METHOD_COLOURS = (
-    (r"unaligned|untrained|no training", "#7f7f7f"),
-    (r"euclid", "#0072B2"),
-    (r"cl ?\+ ?sel.*(no|without) (full )?text", "#882255"),
-    (r"(no|without) (full )?text", "#56B4E9"),
-    (r"cl ?\+ ?sel|stacked", "#D55E00"),
-    (r"\bsel\b", "#CC79A7"),
-    (r"\bel\b|entailment", "#009E73"),
-    (r"\bcl\b|contrastive|hyperbolic|lorentz", "#E69F00"),
-)
 
 
 @contextmanager
@@ -84,6 +51,8 @@ def style():
         "font.family": ["DejaVu Sans"],
         "font.size": 8,
         "mathtext.fontset": "dejavusans",
+        # A dollar sign in a name is a dollar sign; the few formulas ask for `parse_math`.
+        "text.parse_math": False,
         "text.color": INK,
         "axes.titlesize": 8,
         "axes.titleweight": "bold",
@@ -185,26 +154,22 @@ def order_colours(names: Iterable) -> dict[str, str]:
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(unique)}
 
 
-def method_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour per method's label: the paper's rows have fixed ones, others take what is free, in
-    the order given."""
-    labels = list(dict.fromkeys(labels))
-    colours: dict[str, str] = {}
-    for label in labels:
-        match = next(
-            (
-                colour
-                for pattern, colour in _METHOD_COLOURS
-                if re.search(pattern, str(label).lower())
-            ),
-            None,
-        )
-        if match is not None and match not in colours.values():
-            colours[label] = match
-    free = [colour for colour in (*PALETTE, "#000000") if colour not in colours.values()]
-    for i, label in enumerate(label for label in labels if label not in colours):
-        colours[label] = free[i % len(free)]
-    return {label: colours[label] for label in labels}
+def colour_rank(table: pd.DataFrame, colours: Mapping[str, str] | None = None) -> str:
+    """The rank by which taxa and specimens are coloured: "order", or "family" within one order.
+
+    Args:
+        table: with columns `order` and `family`.
+        colours: name -> colour, if they are given; families' names ask for "family".
+    """
+    orders, families = (set(table[rank].dropna()) for rank in ("order", "family"))
+    if colours is not None:
+        return "family" if not orders & set(colours) and families & set(colours) else "order"
+    return "family" if len(orders) < 2 <= len(families) else "order"
+
+
+def clade_colours(table: pd.DataFrame) -> dict[str, str]:
+    """A colour per order of a table, or per family where it has one order only."""
+    return order_colours(table[colour_rank(table)])
 
 
 def tint(colour: str, strength: float) -> tuple[float, float, float]:
@@ -224,6 +189,35 @@ def panel_grid(fig: Figure, panels: int, columns: int, **kwargs) -> list:
     for ax in axes[panels:]:
         ax.remove()
     return list(axes[:panels])
+
+
+def say_why_empty(ax, reason: str) -> None:
+    """Write in the middle of a panel without content why it has none."""
+    ax.text(
+        0.5,
+        0.5,
+        reason,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize=SMALL,
+        color=MUTED,
+        zorder=6,
+        bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none"},
+    )
+
+
+def method_handle(label: str, look: Look, **line) -> Line2D:
+    """A legend's entry of a method: its marker in its colour, on a line if `linestyle` is given."""
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5.2}
+    return Line2D(
+        [],
+        [],
+        color=look.colour,
+        marker=look.marker,
+        label=label,
+        **{"linestyle": "", **edge, **line},
+    )
 
 
 def blank(ax) -> None:

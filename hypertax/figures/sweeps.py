@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS
+from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     COLUMN,
-    MARKERS,
     TEXT,
     finish,
     legend_columns,
-    method_colours,
+    method_handle,
     new_figure,
     style,
 )
@@ -87,7 +87,7 @@ def sweep_curves(
     scores_by_value: pd.DataFrame,
     *,
     label: str = "curvature c",
-    colours: dict[str, str] | None = None,
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
     """Top-1 accuracy (%) against a swept number on a log axis: a column of panels per pairing, a
     row per measure, a line per method.
@@ -99,7 +99,7 @@ def sweep_curves(
     Args:
         scores_by_value: columns `method`, `value` (positive), `seed`, `pairing`, `measure` and
         `score` (0..1), as `sweep_scores` makes it. label: name of the swept number, with its unit
-        if it has one. colours: method -> colour (default: `method_colours`).
+        if it has one. looks: method -> colour and marker (default: `looks_of`).
 
     Raises:
         ValueError: no score is a number, or a swept number is not positive.
@@ -116,7 +116,7 @@ def sweep_curves(
     pairings = [p for p in PAIRINGS if p in given] + [p for p in given if p not in PAIRINGS]
     measures = list(dict.fromkeys(table["measure"]))
     methods = list(dict.fromkeys(table["method"]))
-    colours = colours or method_colours(methods)
+    looks = looks_of(methods, looks)
     values = sorted(table["value"].dropna().unique())
     with style():
         fig = new_figure(TEXT if len(pairings) > 1 else COLUMN, 1.45 * len(measures) + 0.75)
@@ -125,10 +125,8 @@ def sweep_curves(
             panel = table[
                 (table["measure"] == measures[row]) & (table["pairing"] == pairings[column])
             ]
-            for i, method in enumerate(methods):
-                _method_line(
-                    ax, panel[panel["method"] == method], colours[method], MARKERS[i % len(MARKERS)]
-                )
+            for method in methods:
+                _method_line(ax, panel[panel["method"] == method], *looks[method])
             ax.set_title(pairings[column] if row == 0 else "")
             ax.set_ylabel(f"{measures[row]}\n(macro top-1, %)" if column == 0 else "")
             _limits(ax, 100 * panel["score"])
@@ -146,15 +144,10 @@ def sweep_curves(
             if table.loc[table["method"] == method, "value"].isna().all()
         }
         handles = [
-            Line2D(
-                [],
-                [],
-                color=colours[m],
-                linestyle="--" if m in fixed else "-",
-                marker="" if m in fixed else MARKERS[i % len(MARKERS)],
-                label=m,
-            )
-            for i, m in enumerate(methods)
+            method_handle(m, looks[m], linestyle="--", marker="")
+            if m in fixed
+            else method_handle(m, looks[m], linestyle="-")
+            for m in methods
         ]
         if (
             table.groupby(["method", "value", "pairing", "measure"], dropna=False)["seed"]

@@ -19,9 +19,10 @@ from hypertax.figures.style import (
     SMALL,
     TEXT,
     blank,
+    clade_colours,
+    colour_rank,
     finish,
     new_figure,
-    order_colours,
     shade,
     style,
 )
@@ -33,6 +34,14 @@ SPLIT_MARKS = {
     "unseen, test": {"marker": "s", "facecolor": "white", "edgecolor": INK},
     "single record": {"marker": ".", "facecolor": MUTED, "edgecolor": "none"},
 }
+
+
+LEGEND = 22
+"""Entries of the colours' legend at most."""
+INCHES = 1.71
+"""The tree's radius on paper."""
+NAME_GAP = 0.1 / (1.09 * INCHES)
+"""Radians between the names of families that do not touch."""
 
 
 @dataclass
@@ -170,47 +179,53 @@ def _orders(tree: Tree, order_of: dict[str, str]) -> list:
     return found
 
 
+def _clade_of(specimens: pd.DataFrame, rank: str) -> dict[str, str]:
+    """Every taxon's name -> its taxon at a rank, as far as it is known."""
+    known = specimens[specimens[rank].notna()]
+    found = {}
+    for level in RANKS[RANKS.index(rank) :]:
+        named = known[known[level].notna()].drop_duplicates(level)
+        found |= dict(zip(named[level], named[rank], strict=True))
+    return found
+
+
 def taxonomy_tree(
     specimens: pd.DataFrame,
     newick: str | None = None,
     *,
     colours: dict[str, str] | None = None,
-    families: int = 45,
 ) -> Figure:
-    """A circular tree of all named species, coloured by order, a mark at each leaf telling how the
-    split uses the species.
+    """A circular tree of all named species, coloured by order (by family within one order), a mark
+    at each leaf telling how the split uses the species.
 
     newick: a dated tree's text; its leaves are species, and distance from the centre is then time.
     Without it the labels' tree is drawn, with order, family, genus and species at fixed distances.
-    Families are named round it if there are at most `families`.
+    Families are named round it, those with most species first, as far as there is room.
     """
     tree = tree_from_newick(newick) if newick else tree_from_labels(specimens)
     if len(tree.name) < 2:
         raise ValueError("No specimen has a species name: there is no tree to draw.")
-    colours = colours or order_colours(specimens["order"])
-    known = specimens[specimens["order"].notna()]
-    order_of = {
-        name: order
-        for rank in RANKS
-        for name, order in known[known[rank].notna()]
-        .drop_duplicates(rank)[[rank, "order"]]
-        .to_numpy()
-    }
-    node_order, angles, leaves = _orders(tree, order_of), _angles(tree), tree.leaves()
+    rank = colour_rank(specimens, colours)
+    colours = colours or clade_colours(specimens)
+    node_order, angles, leaves = (
+        _orders(tree, _clade_of(specimens, rank)),
+        _angles(tree),
+        tree.leaves(),
+    )
     lines, owners = _lines(tree, angles, node_order)
     marks = _species_splits(specimens)
-    size = float(np.clip(2 * np.pi * 2.2 * 72 / len(leaves) * 0.7, 0.5, 3.2))
+    size = float(np.clip(0.7 * _spacing(leaves), 0.5, 3.2))
     with style():
-        fig = new_figure(TEXT, 5.3)
+        fig = new_figure(TEXT, 5.75)
         fig.set_layout_engine("none")
-        ax = fig.add_axes((0.005, 0.045, 0.745, 0.955))
+        ax = fig.add_axes((0.005, 0.075, 0.745, 0.92))
         for ring in (0.25, 0.5, 0.75, 1.0):
             ax.add_patch(_circle(ring))
         ax.add_collection(
             LineCollection(
                 lines,
                 colors=[colours.get(owner, MUTED) for owner in owners],
-                linewidths=0.7 if len(leaves) < 1500 else 0.25,
+                linewidths=float(np.clip(0.38 * _spacing(leaves), 0.12, 0.7)),
                 capstyle="round",
                 zorder=2,
                 rasterized=len(leaves) > 3000,
@@ -227,25 +242,34 @@ def taxonomy_tree(
                 rasterized=len(leaves) > 3000,
                 **look,
             )
-        _name_families(ax, specimens, tree, angles, colours, node_order, families)
+        named, all_families = _name_families(ax, specimens, tree, angles, colours, node_order)
         blank(ax)
         ax.set_aspect("equal")
-        ax.set(xlim=(-1.4, 1.4), ylim=(-1.52, 1.4))
-        ax.set_xlabel(
+        ax.set(xlim=(-1.52, 1.52), ylim=(-1.52, 1.52))
+        words = (
             "distance from the centre: time since the root"
             if newick
-            else "from the centre: order, family, genus, species",
-            color=MUTED,
-            fontsize=7,
+            else "from the centre: order, family, genus, species"
         )
-        counts = specimens.drop_duplicates("species").groupby("order")["species"].count()
+        if named < all_families:
+            words += f"\nnamed: {named} of {all_families} families, those with most species first"
+        ax.set_xlabel(words, color=MUTED, fontsize=7)
+        counts = specimens.drop_duplicates("species").groupby(rank)["species"].count()
         handles = [
             Line2D([], [], color=colour, linewidth=2.5, label=f"{order} ({counts.get(order, 0):,})")
             for order, colour in colours.items()
             if order in set(node_order)
         ]
+        hidden = len(handles) - LEGEND
+        handles = (
+            sorted(handles, key=lambda h: -counts.get(h.get_label().rsplit(" (", 1)[0], 0))[:LEGEND]
+            if hidden > 0
+            else handles
+        )
+        if hidden > 0:
+            handles.append(Line2D([], [], linestyle="", label=f"and {hidden} smaller ones"))
         first = fig.legend(
-            handles=handles, loc="upper right", title="order (species)", alignment="left"
+            handles=handles, loc="upper right", title=f"{rank} (species)", alignment="left"
         )
         first.get_title().set(fontweight="bold", fontsize=7)
         present = {marks.get(tree.name[i]) for i in leaves}
@@ -270,29 +294,41 @@ def taxonomy_tree(
         return finish(fig)
 
 
+def _spacing(leaves: list[int]) -> float:
+    """Points between neighbouring leaves on paper."""
+    return 2 * np.pi * INCHES * 72 / len(leaves)
+
+
 def _circle(radius: float) -> Circle:
     """A faint circle, for the eye to follow a rank or a time round the tree."""
     return Circle((0, 0), radius, facecolor="none", edgecolor=FAINT, linewidth=0.5, zorder=1)
 
 
 def _name_families(
-    ax, specimens, tree: Tree, angles: np.ndarray, colours: dict, node_order: list, most: int
-) -> None:
-    """Family names round the tree, in their order's colour, at the middle of their species."""
+    ax, specimens, tree: Tree, angles: np.ndarray, colours: dict, node_order: list
+) -> tuple[int, int]:
+    """Family names round the tree, in their clade's colour, at the middle of their species.
+
+    Returns:
+        how many families are named, and how many there are.
+    """
     family_of = (
         specimens[specimens["species"].notna() & specimens["family"].notna()]
         .drop_duplicates("species")
         .set_index("species")["family"]
     )
     rows = [(family_of[tree.name[i]], i) for i in tree.leaves() if tree.name[i] in family_of.index]
-    groups = pd.DataFrame(rows, columns=["family", "leaf"]).groupby("family")["leaf"]
-    if not rows or len(groups) > most:
-        return
-    for family, own in groups:
+    leaves = pd.DataFrame(rows, columns=["family", "leaf"]).groupby("family")["leaf"]
+    taken: list[float] = []
+    for family in leaves.size().sort_values(ascending=False, kind="stable").index:
+        own = leaves.get_group(family)
         middle = angles[own.to_numpy(), 0].mean()
+        if any(abs((middle - x + np.pi) % (2 * np.pi) - np.pi) < NAME_GAP for x in taken):
+            continue
+        taken.append(middle)
         degrees = np.rad2deg(middle) % 360
         flip = 90 < degrees < 270
-        order = node_order[own.iloc[0]]
+        clade = node_order[own.iloc[0]]
         ax.text(
             1.09 * np.cos(middle),
             1.09 * np.sin(middle),
@@ -302,5 +338,6 @@ def _name_families(
             fontsize=SMALL,
             ha="right" if flip else "left",
             va="center",
-            color=shade(colours.get(order, MUTED)),
+            color=shade(colours.get(clade, MUTED)),
         )
+    return len(taken), len(leaves)

@@ -18,7 +18,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "exterior_angle",
         ],
         "spaces": ["EuclideanSpace", "LorentzSpace", "CapSpace", "Space"],
-        "nested_cones": ["half_angle", "nested_radii", "widest_cone"],
+        "cone_angles": ["half_angle", "widest_cone"],
+        "nested_cones": ["nested_radii"],
         "poincare": ["cone_outline", "disk_radius", "geodesic", "principal_plane"],
     },
 )

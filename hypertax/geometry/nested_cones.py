@@ -18,14 +18,11 @@ small enough s every lineage fits.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from hypertax.config.run_config import RunConfig
+from hypertax.geometry.cone_angles import widest_cone
 
 SLACK = 0.5
 """Degrees by which a child's cone at least stays inside its parent's."""
@@ -36,58 +33,47 @@ STEPS = 128
 """Candidates for s, between 0 and 1."""
 
 
-def half_angle(apex: float | np.ndarray, radius: float | np.ndarray, aperture: float) -> np.ndarray:
-    """The half-angle of a cone as seen from the origin by points at `radius` >= that of its apex,
-    both times sqrt(c); radians.
-
-    A saturated cone, whose apex is within p, is the half-space beyond the plane across its axis:
-    the same with p = apex.
-    """
-    apex, radius = np.asarray(apex, dtype=float), np.asarray(radius, dtype=float)
-    nearest = np.tanh(np.minimum(np.arcsinh(2 * aperture), apex))
-    turns = [
-        np.arccos(np.clip(nearest / np.tanh(np.maximum(r, 1e-12)), 0, 1)) for r in (radius, apex)
-    ]
-    return turns[0] - np.where(apex > 0, turns[1], 0)
-
-
 def radius_of_cone(angle: Tensor, specimen_radius: float, aperture: float) -> Tensor:
-    """The radius of the apex whose cone has a half-angle as seen by points at the specimens'
-    radius; both times sqrt(c).
+    """The radius of the apex whose cone has a given half-angle, times sqrt(c); the inverse of
+    `half_angle`.
 
-    angle: radians, any shape, below that of `widest_cone`, towards which the radius falls to p and
-    the cone opens to a half-space.
+    Towards the angle of `widest_cone` the radius falls to p and the cone opens to a half-space.
+
+    Args:
+        angle: half-angle as specimens see it, radians, any shape, below that of `widest_cone`.
+        specimen_radius: sqrt(c) times the radius of the specimens.
+        aperture: K of the half-aperture.
     """
     nearest = math.tanh(math.asinh(2 * aperture))
     return torch.atanh(nearest / torch.cos(math.acos(nearest / math.tanh(specimen_radius)) - angle))
 
 
-def widest_cone(specimen_radius: float, aperture: float) -> float:
-    """The half-angle, radians, below which a cone stays as seen by points at the specimens' radius;
-    0 where they are nearer than p."""
-    return math.acos(min(1.0, math.tanh(math.asinh(2 * aperture)) / math.tanh(specimen_radius)))
-
-
 def drawn_together(angle: Tensor, s: Tensor) -> Tensor:
-    """The angle, radians, between directions that were `angle` apart, once they are drawn together
-    by s."""
+    """The angle between directions that were `angle` apart, once they are drawn together by s.
+
+    Args:
+        angle: radians. s: factor on all chords, above 0 and at most 1; shapes that broadcast.
+    """
     return 2 * torch.asin((s * torch.sin(angle / 2)).clamp(max=1))
 
 
 def fit_cones(
     directions: Tensor, ranks: Tensor, parents: Tensor, own: float, widest: float
 ) -> tuple[Tensor, Tensor]:
-    """How far to draw the directions together, and how wide the cones then are: s, 0-d, and
-    half-angles (T,), radians.
+    """How far to draw the directions together, s (0-d), and the half-angles of the cones then, (T,)
+    radians.
 
     A cone is as wide as its widest child needs, at least as `own`. s is the largest of `STEPS`
     equal steps to 1 that keeps all within `widest`; the smallest where none does, which takes more
     than a hundred ranks' worth of angles.
 
     Args:
-        directions: (T, D) unit vectors. ranks: (T,), 0 (order) to 3. parents: (T,) rows, -1 without
-        one. own: half-angle around a taxon without children, radians, before they are drawn
-        together. widest: radians.
+        directions: (T, D) unit vectors.
+        ranks: (T,) int, 0 (order) to 3 (species).
+        parents: (T,) rows of the parents, -1 without one.
+        own: half-angle around a taxon without children before directions are drawn together,
+            radians.
+        widest: largest half-angle that a cone may have, radians.
     """
     child = torch.nonzero(parents >= 0)[:, 0]
     above = parents[child]
@@ -107,16 +93,30 @@ def fit_cones(
 
 
 def nested_radii(
-    directions: Tensor, ranks: Tensor, parents: Tensor, config: RunConfig
+    directions: Tensor,
+    ranks: Tensor,
+    parents: Tensor,
+    *,
+    cone_angle: float,
+    specimen_radius: float,
+    aperture: float,
+    curvature: float,
 ) -> tuple[Tensor, Tensor]:
-    """How far to draw the directions together, s, 0-d, and the radius (T,) at which each taxon's
-    cone is as wide as `fit_cones` says.
+    """How far to draw the directions together, s (0-d), and the radii (T,) that make the cones of
+    all taxa nest.
 
-    directions, ranks, parents: as there. config: gives `cone_angle`, `specimen_radius`, `aperture`,
-    and `curvature`, whose unit of length the radii have.
+    At its radius, a taxon's cone is as wide as `fit_cones` says.
+
+    Args:
+        directions: (T, D) unit vectors.
+        ranks: (T,) int, 0 (order) to 3 (species).
+        parents: (T,) rows of the parents, -1 without one.
+        cone_angle: half-angle around a taxon without children before directions are drawn together,
+            degrees.
+        specimen_radius: sqrt(c) times the radius of the specimens.
+        aperture: K of the half-aperture.
+        curvature: c; the radii have its unit of length.
     """
-    widest = WIDEST * widest_cone(config.specimen_radius, config.aperture)
-    s, angles = fit_cones(directions, ranks, parents, math.radians(config.cone_angle), widest)
-    return s, radius_of_cone(
-        angles, config.specimen_radius, config.aperture
-    ) / config.curvature**0.5
+    widest = WIDEST * widest_cone(specimen_radius, aperture)
+    s, angles = fit_cones(directions, ranks, parents, math.radians(cone_angle), widest)
+    return s, radius_of_cone(angles, specimen_radius, aperture) / curvature**0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from contourpy import contour_generator
 
 from hypertax.geometry import lorentz as L
 
@@ -78,6 +77,9 @@ def cone_outline(
 ) -> np.ndarray:
     """The outline (P, 2) of the region of the disk in which `cone_margin` is at least 0, up to
     `reach` from the disk's centre."""
+    # Imported here: the rest of the geometry needs numpy and torch alone.
+    from contourpy import contour_generator
+
     apex = np.asarray(apex, dtype=np.float64)
     # Polar about the apex: the cone's two sides are then almost straight, and a coarse grid draws
     # them cleanly.

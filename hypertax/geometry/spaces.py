@@ -1,8 +1,12 @@
-"""The Euclidean and the Lorentz space behind one interface: `lift`, `gram` and `similarity`,
-`radius`.
+"""The Euclidean and the Lorentz space behind one interface.
 
-An encoder's projection gives a vector v per specimen; `tangent` is what is stored of it, `lift`
-makes it a point, and the similarity of two points is what the contrastive loss and retrieval see.
+An encoder's projection gives a vector v per specimen. `tangent` is what is stored of it, `lift`
+makes it a point, and the contrastive loss compares points by their similarity.
+
+The similarity comes in two steps, because `hypertax.losses.blockwise` works in blocks: `gram` makes
+one matrix of inner products of all pairs, and `similarity` turns a block of it into similarities,
+elementwise. Both take c as an argument, so that a block can be differentiated by its own copy of c;
+the Euclidean space has no curvature, and its c is None.
 """
 
 from __future__ import annotations
@@ -26,30 +30,38 @@ class EuclideanSpace(nn.Module):
 
     @property
     def curvature(self) -> None:
-        """There is none; the interface's counterpart of `LorentzSpace.curvature`."""
+        """None: a Euclidean space has no curvature. Counterpart of `LorentzSpace.curvature`."""
         return None
 
     def tangent(self, v: Tensor, modality: str) -> Tensor:
-        """The projection itself, (..., D), in fp32."""
+        """The projection itself, in fp32.
+
+        Args:
+            v: (..., D). modality: has no effect here.
+        """
         return v.float() if v.dtype != torch.float64 else v
 
     def lift(self, tangent: Tensor) -> Tensor:
-        """(..., D) to unit vectors (..., D)."""
+        """Tangent vectors (..., D) to unit vectors (..., D)."""
         return F.normalize(tangent, dim=-1)
 
     @staticmethod
     def gram(a: Tensor, b: Tensor, c: None) -> Tensor:
-        """Scalar products of points (N, D) and (M, D), (N, M)."""
+        """Inner products of all pairs of points, (N, M), the first step of the similarity.
+
+        Args:
+            a: (N, D). b: (M, D). c: None, which has no effect; see the module.
+        """
         return a @ b.T
 
     @staticmethod
     def cosine(a: Tensor, b: Tensor) -> Tensor:
-        """Cosine of points (N, D) and (M, D), (N, M)."""
+        """Cosines of all pairs of points (N, D) and (M, D), (N, M)."""
         return a @ b.T
 
     @staticmethod
     def similarity(gram: Tensor, c: None) -> Tensor:
-        """Cosine, elementwise from `gram`."""
+        """Cosines, elementwise from a block of `gram` of any shape; c is None, as there."""
         return gram
 
     def clamp_(self) -> None:
@@ -59,9 +71,16 @@ class EuclideanSpace(nn.Module):
 class LorentzSpace(nn.Module):
     """The hyperboloid of curvature -c; similarity is minus the geodesic distance.
 
-    `log_curvature` is a parameter (learned or held) and each modality has a learnable scale
-    exp(alpha), initially 1/sqrt(D), by which its projection is multiplied before the lift [C];
-    `scale_with_curvature`: 1/sqrt(c D), so that sqrt(c) x begins as at c = 1.
+    log c is a parameter, learned or held. Each modality has a learned scale exp(alpha), by which
+    its projection is multiplied before the lift [C].
+
+    Args:
+        modalities: those that get a scale.
+        dim: D, the width of the space.
+        curvature: initial c.
+        learn_curvature: whether log c is learned.
+        scale_with_curvature: whether scales begin at 1/sqrt(c D), so that sqrt(c) x begins as at c
+            = 1, and not at 1/sqrt(D).
     """
 
     name = "lorentz"
@@ -90,8 +109,13 @@ class LorentzSpace(nn.Module):
         return self.log_curvature.exp()
 
     def tangent(self, v: Tensor, modality: str) -> Tensor:
-        """A modality's projection times its scale: the tangent vector at the origin, (..., D), in
-        fp32; its norm is the point's radius."""
+        """A modality's projection times its scale: the tangent vector at the origin, in fp32.
+
+        Its norm is the point's radius.
+
+        Args:
+            v: (..., D) projections. modality: the one whose scale is used.
+        """
         v = v.float() if v.dtype != torch.float64 else v
         return self.log_scale[modality].exp() * v
 
@@ -101,23 +125,29 @@ class LorentzSpace(nn.Module):
 
     @staticmethod
     def gram(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        """Lorentz inner products of points (N, D) and (M, D), (N, M)."""
+        """Lorentz inner products of all pairs of points, (N, M), the first step of the similarity.
+
+        Args:
+            a: (N, D). b: (M, D). c: 0-d, the curvature or a block's copy of it; see the module.
+        """
         return L.pairwise_inner(a, b, c)
 
     @staticmethod
     def cosine(a: Tensor, b: Tensor) -> Tensor:
-        """Cosine of the angle at the origin between points (N, D) and (M, D), (N, M)."""
+        """Cosines of the angle at the origin between all pairs of points (N, D) and (M, D), (N, M)."""
         return L.pairwise_dot(F.normalize(a, dim=-1), F.normalize(b, dim=-1))
 
     @staticmethod
     def similarity(gram: Tensor, c: Tensor) -> Tensor:
-        """Minus the geodesic distance, elementwise from `gram`."""
+        """Minus the geodesic distance, elementwise from a block of `gram` of any shape; c as there."""
         return -L.distance_from_inner(gram, c)
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Keep c within [c0/10, 10 c0] and the scales at 1 or below [C]; called after every step,
-        so that the bounds never cut a gradient."""
+        """Keep c within [c0/10, 10 c0] and the scales at 1 or below [C].
+
+        Called after every step, so that the bounds never cut a gradient.
+        """
         c0 = math.log(self.initial_curvature)
         if self.log_curvature.requires_grad:
             self.log_curvature.clamp_(c0 - math.log(10), c0 + math.log(10))
@@ -126,37 +156,59 @@ class LorentzSpace(nn.Module):
 
 
 class CapSpace(LorentzSpace):
-    """A Lorentz space in which all points lie in a cap around the first axis, the root, all
-    specimens at one radius, and c is held [O].
+    """A Lorentz space whose points lie in a cap around the first axis, the root; specimens are at
+    one radius, and c is held [O].
 
-    A unit vector u of dim - 1 numbers becomes the direction (sqrt(1 - s^2), s u): whoever is
-    nearest to whom does not depend on s, whether the taxa's cones can nest does
-    (`hypertax.geometry.nested_cones`). `share`, s, is set by `HypertaxModel.fit_cones`.
+    A unit vector u of dim - 1 numbers becomes the direction (sqrt(1 - s^2), s u). Nearest
+    neighbours do not depend on s; whether the cones of taxa can nest does
+    (`hypertax.geometry.nested_cones`). The buffer `contraction` holds s, from 0 to 1;
+    `HypertaxModel.fit_cones` sets it.
 
-    specimen_radius: sqrt(c) times it. Names bring their own radius: the norm of their vector.
+    Args:
+        dim: D, the width of the space.
+        curvature: c.
+        specimen_radius: sqrt(c) times the radius of the specimens. Taxa bring their own radius, the
+            norm of their vector.
     """
 
     def __init__(self, dim: int, curvature: float, specimen_radius: float) -> None:
         super().__init__((), dim, curvature, learn_curvature=False)
         self.specimen_radius = specimen_radius / math.sqrt(curvature)
-        self.register_buffer("share", torch.ones(()))
+        self.register_buffer("contraction", torch.ones(()))
+
+    # A model's file calls s `share`: so do those of all runs so far, which stay readable.
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "share"] = destination.pop(prefix + "contraction")
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        if prefix + "share" in state_dict:
+            state_dict[prefix + "contraction"] = state_dict.pop(prefix + "share")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def tangent(self, v: Tensor, modality: str) -> Tensor:
-        """Projections, or names' vectors, (..., D - 1) to tangent vectors at the origin (..., D),
-        in fp32."""
+        """Tangent vectors at the origin, (..., D), in fp32.
+
+        Args:
+            v: (..., D - 1), projections of specimens or vectors of taxa.
+            modality: `text` for taxa, whose radius is the norm of v.
+        """
         v = v.float() if v.dtype != torch.float64 else v
         radius = (
             v.norm(dim=-1, keepdim=True)
             if modality == "text"
             else torch.full_like(v[..., :1], self.specimen_radius)
         )
-        root = (1 - self.share**2).sqrt().to(v.dtype).expand_as(radius)
-        return radius * torch.cat([root, self.share * F.normalize(v, dim=-1)], dim=-1)
+        root = (1 - self.contraction**2).sqrt().to(v.dtype).expand_as(radius)
+        return radius * torch.cat([root, self.contraction * F.normalize(v, dim=-1)], dim=-1)
 
     @staticmethod
     def cosine(a: Tensor, b: Tensor) -> Tensor:
-        """Cosine of the angle around the root's axis between points (N, D) and (M, D), (N, M): that
-        of the vectors u, whatever s is."""
+        """Cosines of the angle around the root's axis between points (N, D) and (M, D), (N, M).
+
+        It is the cosine of the vectors u, whatever s is.
+        """
         return L.pairwise_dot(F.normalize(a[:, 1:], dim=-1), F.normalize(b[:, 1:], dim=-1))
 
 

@@ -10,5 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "contrastive": ["contrastive_loss", "taxon_contrastive_loss"],
         "entailment": ["Cones", "cone_loss", "pair_entailment", "stacked_entailment"],
+        "inputs": ["View"],
+        "terms": ["TERM_LABELS"],
     },
 )

@@ -8,14 +8,16 @@ B) matrix of inner products lives during the contrastive loss, none during entai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from hypertax.geometry import lorentz as L
+from hypertax.geometry.autograd import first_derivatives_only
 from hypertax.geometry.spaces import Space
+from hypertax.losses.inputs import Children, Parents
 
 BLOCK_ELEMENTS = 2**22
 """Elements of one block, 16 MiB in fp32: a small part of the matrix at large batches, and a batch
@@ -42,9 +44,11 @@ def _add(total: Tensor | None, part: Tensor | None) -> Tensor | None:
 
 def symmetric_cross_entropy(space: Space, a: Tensor, b: Tensor, logit_scale: Tensor) -> Tensor:
     """Mean of the two cross-entropies (rows, columns) of `logit_scale * similarity(a_i, b_j)` with
-    the diagonal as target.
+    the diagonal as target; 0-d. First derivatives only.
 
-    a, b: (B, D) points of `space`. logit_scale: 0-d. First derivatives only.
+    Args:
+        space: gives `gram` and `similarity`. a, b: (B, D) points of it. logit_scale: 0-d, the
+        inverse temperature.
     """
     return _SymmetricCrossEntropy.apply(space, a, b, logit_scale, space.curvature)
 
@@ -98,62 +102,60 @@ class _SymmetricCrossEntropy(Function):
         return loss
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_derivatives_only
     def backward(ctx, upstream: Tensor):
         return (None, *(None if g is None else upstream * g for g in ctx.saved_tensors))
 
 
 def hinge_over_pairs(
-    parents: Tensor,
-    children: Tensor,
-    parent_rank: Tensor,
-    parent_taxon: Tensor,
-    lineage: Tensor,
-    weight: Tensor,
-    c: Tensor,
-    aperture: float,
-    margin: float,
+    parents: Parents, children: Children, c: Tensor, aperture: float, margin: float
 ) -> tuple[Tensor, Tensor]:
-    """Sum of max(0, omega(parent) - phi(parent, child) + margin) over the negative pairs, and their
-    number.
+    """Sum of max(0, omega(parent) - phi(parent, child) + margin) over the negative pairs, radians,
+    and the number of these pairs; both 0-d, both weighted.
 
-    parents: (U, D). children: (N, D). parent_rank, parent_taxon: (U,). lineage: (N, 4). weight:
-    (N,) specimens a child stands for. A pair is negative where the child's taxon at the parent's
-    rank and the parent's own are known and differ. Returns two 0-d tensors; the second carries no
-    gradient. First derivatives only.
+    A pair is negative where the child's taxon at the parent's rank and the parent's own are known
+    and differ. The number carries no gradient. First derivatives only.
+
+    Args:
+        parents: U apexes. children: N points. c: 0-d; the curvature is -c. aperture: K of the
+        half-aperture. margin: radians.
     """
+    return _HingeOverPairs.apply(
+        parents, children, parents.points, children.points, c, aperture, margin
+    )
 
-    def negative(rows: slice) -> Tensor:
-        theirs = lineage.T[parent_rank[rows]]
-        own = parent_taxon[rows, None]
-        return (theirs >= 0) & (own >= 0) & (theirs != own)
 
-    return _HingeOverPairs.apply(negative, parents, children, weight, c, aperture, margin)
+def _negative(parents: Parents, children: Children, rows: slice) -> Tensor:
+    """Which pairs of some parents with all children are negative, bool."""
+    theirs = children.lineage.T[parents.rank[rows]]
+    own = parents.taxon[rows, None]
+    return (theirs >= 0) & (own >= 0) & (theirs != own)
 
 
 class _HingeOverPairs(Function):
     @staticmethod
     def forward(
         ctx,
-        negative: Callable[[slice], Tensor],
-        parents: Tensor,
-        children: Tensor,
-        weight: Tensor,
+        parents: Parents,
+        children: Children,
+        parent_points: Tensor,
+        child_points: Tensor,
         c: Tensor,
         aperture: float,
         margin: float,
     ):
+        # Autograd follows tensors that are arguments, hence the points beside their owners.
         wanted = any(ctx.needs_input_grad)
-        total = torch.zeros((), dtype=children.dtype, device=children.device)
-        pairs = torch.zeros((), dtype=children.dtype, device=children.device)
-        leaf_children, leaf_c = _leaf(children), _leaf(c)
-        grad_parents = torch.zeros_like(parents)
-        grad_children = torch.zeros_like(children)
+        total = torch.zeros((), dtype=child_points.dtype, device=child_points.device)
+        pairs = torch.zeros((), dtype=child_points.dtype, device=child_points.device)
+        leaf_children, leaf_c = _leaf(child_points), _leaf(c)
+        grad_parents = torch.zeros_like(parent_points)
+        grad_children = torch.zeros_like(child_points)
         grad_c = torch.zeros_like(c)
-        for rows in _blocks(len(parents), len(children)):
-            mask = negative(rows) * weight
+        for rows in _blocks(len(parent_points), len(child_points)):
+            mask = _negative(parents, children, rows) * children.weight
             pairs += mask.sum()
-            block = _leaf(parents[rows])
+            block = _leaf(parent_points[rows])
             with torch.set_grad_enabled(wanted):
                 angle = L.pairwise_exterior_angle(block, leaf_children, leaf_c)
                 omega = L.half_aperture(block, leaf_c, aperture)
@@ -170,7 +172,7 @@ class _HingeOverPairs(Function):
         return total, pairs
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_derivatives_only
     def backward(ctx, upstream: Tensor, _):
         parents, children, c = ctx.saved_tensors
-        return None, upstream * parents, upstream * children, None, upstream * c, None, None
+        return None, None, upstream * parents, upstream * children, upstream * c, None, None

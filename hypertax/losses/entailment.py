@@ -1,5 +1,8 @@
-"""The objectives: contrastive, pair entailment (MERU), stacked entailment. Pure functions of
-points; no model, no I/O.
+"""Entailment losses: of pairs (MERU), stacked along the taxonomy, and of nested cones. Pure
+functions of points; no model, no I/O.
+
+A child is in its parent's cone where the exterior angle phi at the parent is at most the parent's
+half-aperture omega (`hypertax.geometry.lorentz`).
 
 Shapes: B specimens, D space components, T taxa of the batch. A lineage is a row of four indices,
 order to species, into the batch's taxa; -1 where a rank is unknown. Sources: [A] abstract, [B]
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from hypertax.geometry import lorentz as L
 from hypertax.losses.blockwise import hinge_over_pairs
-from hypertax.losses.contrastive import _mean
+from hypertax.losses.inputs import Children, Parents, View, mean_of
 
 SPECIES = 3
 
@@ -35,114 +38,126 @@ class Cones:
 
 
 def cone_loss(
-    specimens: dict[str, tuple[Tensor, Tensor]],
-    taxa: Tensor,
-    lineage: Tensor,
-    c: Tensor,
-    cones: Cones,
+    views: dict[str, View], taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones
 ) -> dict[str, Tensor]:
     """How far specimens are outside the cone of their own taxon, radians, averaged over modalities
     [O].
 
-    The deepest known taxon alone: where cones nest, its cone is in those of its ancestors. Returns
-    `inside`, the mean of max(0, phi - omega), and `axis`, the mean phi, which pulls also where
-    `inside` has vanished.
+    The deepest known taxon alone counts: where cones nest, its cone is in those of its ancestors.
+    Returns `inside`, the mean of max(0, phi - omega), and `axis`, the mean phi, which pulls also
+    where `inside` has vanished; both 0-d.
 
-    Arguments as for `taxon_contrastive_loss`; c: 0-d.
+    Args:
+        views: per modality the specimens' points.
+        taxa: (T, D) points of unique taxa.
+        lineage: (B, 4) indices into the taxa, or -1.
+        c: 0-d; the curvature is -c.
+        cones: gives the aperture.
     """
     depth = deepest_known_rank(lineage)
     parts: dict[str, list[Tensor]] = {"inside": [], "axis": []}
-    for points, present in specimens.values():
-        rows = present & (depth >= 0)
+    for view in views.values():
+        rows = view.present & (depth >= 0)
         if rows.any():
             own = taxa[lineage[rows].gather(1, depth[rows, None])[:, 0]]
-            parts["axis"].append(L.exterior_angle(own, points[rows], c).mean())
-            parts["inside"].append(_outside_cone(own, points[rows], c, cones.aperture).mean())
-    return {name: _mean(terms, c) for name, terms in parts.items()}
+            parts["axis"].append(L.exterior_angle(own, view.points[rows], c).mean())
+            parts["inside"].append(_outside_cone(own, view.points[rows], c, cones.aperture).mean())
+    return {name: mean_of(terms, c) for name, terms in parts.items()}
 
 
-def pair_entailment(
-    parents: Tensor, children: list[tuple[Tensor, Tensor]], present: Tensor, c: Tensor, cones: Cones
-) -> Tensor:
-    """Mean of max(0, phi(parent, child) - omega(parent)) over the specimens that have both, as
-    MERU, averaged over the modalities.
+def pair_entailment(parents: View, views: dict[str, View], c: Tensor, cones: Cones) -> Tensor:
+    """Mean of max(0, phi(parent, child) - omega(parent)), radians, averaged over the modalities, as
+    MERU; 0-d.
 
-    parents: (B, D), the specimens' full texts; present: (B,) bool. children: for each modality its
-    points (B, D) and presence (B,).
+    Each modality uses the specimens that have it and a parent.
+
+    Args:
+        parents: the specimens' full texts.
+        views: the children: per modality the same specimens' points.
+        c: 0-d; the curvature is -c.
+        cones: gives the aperture.
     """
     terms = []
-    for points, has in children:
-        both = present & has
+    for view in views.values():
+        both = parents.present & view.present
         if both.any():
-            terms.append(_outside_cone(parents[both], points[both], c, cones.aperture).mean())
-    return _mean(terms, c)
+            outside = _outside_cone(parents.points[both], view.points[both], c, cones.aperture)
+            terms.append(outside.mean())
+    return mean_of(terms, c)
 
 
 def stacked_entailment(
     taxa: Tensor,
     lineage: Tensor,
-    image: tuple[Tensor, Tensor] | None,
-    dna: tuple[Tensor, Tensor] | None,
+    image: View | None,
+    dna: View | None,
     c: Tensor,
     cones: Cones,
 ) -> dict[str, Tensor]:
-    """The stacked entailment loss [R] in its two parts.
+    """The stacked entailment loss [R] in its two parts, radians; 0-d.
 
-    taxa: (T, D) points of the batch's unique taxa. lineage: (B, 4) indices into them or -1. image,
-    dna: points (B, D) and presence (B,) bool, or None for a modality that the data do not have. c:
-    0-d.
+    `intra` (Eq. 3): every taxon's cone contains the next known rank's taxon; the mean over the
+    child's ranks. `inter` (Eq. 4): the deepest known taxon contains the image, the same contains
+    the DNA, and the DNA contains the image; the mean of the three. A part is a mean over the terms
+    that have a positive pair: a missing term leaves the mean, it does not count as zero [O].
 
-    Returns `intra` (Eq. 3: every taxon's cone contains the next known rank's taxon; mean over the
-    child's ranks) and `inter` (Eq. 4: mean of deepest known taxon contains image, the same contains
-    DNA, and DNA contains image). Each part is a mean over the terms that have a positive pair: a
-    missing term leaves the mean, it does not count as zero [O].
+    Args:
+        taxa: (T, D) points of the batch's unique taxa.
+        lineage: (B, 4) indices into the taxa, or -1.
+        image, dna: the specimens' points; None for a modality that the data do not have.
+        c: 0-d; the curvature is -c.
+        cones: aperture, margin, and which pairs count.
     """
-    inter = []
+    inter = _taxon_terms(taxa, lineage, [image, dna], c, cones)
+    if image is not None and dna is not None and cones.dna_image != "none":
+        pair = (dna, image) if cones.dna_image == "dna-contains-image" else (image, dna)
+        inter += _specimen_terms(*pair, lineage, c, cones)
+    return {
+        "intra": mean_of(_intra_terms(taxa, lineage, c, cones), c),
+        "inter": mean_of(inter, c),
+    }
+
+
+def _taxon_terms(
+    taxa: Tensor, lineage: Tensor, views: list[View | None], c: Tensor, cones: Cones
+) -> list[Tensor]:
+    """A term per view: the deepest known taxon contains the specimen."""
     depth = deepest_known_rank(lineage)
     labelled = depth >= 0
-    if labelled.any():
-        own = lineage[labelled].gather(1, depth[labelled, None])[:, 0]
-        names, index = torch.unique(own, return_inverse=True)
-        target = torch.full_like(depth, -1)
-        target[labelled] = index
-        ranks = torch.zeros_like(names).scatter_(0, index, depth[labelled])
-        for child in (image, dna):
-            rows = None if child is None else child[1] & labelled
-            if rows is not None and rows.any():
-                inter.append(
-                    entailment(
-                        taxa[names],
-                        child[0][rows],
-                        target[rows],
-                        ranks,
-                        names,
-                        lineage[rows],
-                        c,
-                        cones,
-                    )
-                )
-    if (
-        image is not None
-        and dna is not None
-        and cones.dna_image != "none"
-        and (image[1] & dna[1]).any()
-    ):
-        rows = image[1] & dna[1]
-        parent, child = (
-            (dna[0], image[0]) if cones.dna_image == "dna-contains-image" else (image[0], dna[0])
-        )
-        lineages = lineage[rows]
-        ranks = torch.full_like(lineages[:, SPECIES], SPECIES)
-        own = torch.arange(len(lineages), device=taxa.device)
-        inter.append(
-            entailment(
-                parent[rows], child[rows], own, ranks, lineages[:, SPECIES], lineages, c, cones
-            )
-        )
-    return {"intra": _mean(_intra_terms(taxa, lineage, c, cones), c), "inter": _mean(inter, c)}
+    if not labelled.any():
+        return []
+    own = lineage[labelled].gather(1, depth[labelled, None])[:, 0]
+    taxon, index = torch.unique(own, return_inverse=True)
+    target = torch.full_like(depth, -1)
+    target[labelled] = index
+    rank = torch.zeros_like(taxon).scatter_(0, index, depth[labelled])
+    terms = []
+    for view in views:
+        rows = None if view is None else view.present & labelled
+        if rows is not None and rows.any():
+            parents = Parents(taxa[taxon], rank, taxon)
+            children = Children.single(view.points[rows], lineage[rows])
+            terms.append(entailment(parents, children, target[rows], c, cones))
+    return terms
+
+
+def _specimen_terms(
+    parent: View, child: View, lineage: Tensor, c: Tensor, cones: Cones
+) -> list[Tensor]:
+    """One term: a specimen's one view contains its other view; none where no specimen has both."""
+    rows = parent.present & child.present
+    if not rows.any():
+        return []
+    lineages = lineage[rows]
+    species = lineages[:, SPECIES]
+    parents = Parents(parent.points[rows], torch.full_like(species, SPECIES), species)
+    children = Children.single(child.points[rows], lineages)
+    own = torch.arange(len(lineages), device=lineage.device)
+    return [entailment(parents, children, own, c, cones)]
 
 
 def _intra_terms(taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones) -> list[Tensor]:
+    """A term per rank of the child: its taxon is in the cone of the next known rank above."""
     # Specimens of one lineage have the same pairs: count them once, with a weight.
     lineages, count = torch.unique(lineage, dim=0, return_counts=True)
     weight = count.to(taxa.dtype)
@@ -152,75 +167,47 @@ def _intra_terms(taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones) -> list
         known = lineages[:, rank] >= 0
         rows = known & (parent_rank >= 0)
         if rows.any():
-            parents = lineages[rows].gather(1, parent_rank[rows][:, None])[:, 0]
-            names, target = torch.unique(parents, return_inverse=True)
-            ranks = torch.zeros_like(names).scatter_(0, target, parent_rank[rows])
-            children = taxa[lineages[rows, rank]]
-            terms.append(
-                entailment(
-                    taxa[names],
-                    children,
-                    target,
-                    ranks,
-                    names,
-                    lineages[rows],
-                    c,
-                    cones,
-                    weight[rows],
-                )
-            )
+            own = lineages[rows].gather(1, parent_rank[rows][:, None])[:, 0]
+            taxon, target = torch.unique(own, return_inverse=True)
+            ranks = torch.zeros_like(taxon).scatter_(0, target, parent_rank[rows])
+            parents = Parents(taxa[taxon], ranks, taxon)
+            children = Children(taxa[lineages[rows, rank]], lineages[rows], weight[rows])
+            terms.append(entailment(parents, children, target, c, cones))
         parent_rank = torch.where(known, rank, parent_rank)
     return terms
 
 
 def entailment(
-    parents: Tensor,
-    children: Tensor,
-    target: Tensor,
-    parent_rank: Tensor,
-    parent_taxon: Tensor,
-    lineage: Tensor,
-    c: Tensor,
-    cones: Cones,
-    weight: Tensor | None = None,
+    parents: Parents, children: Children, target: Tensor, c: Tensor, cones: Cones
 ) -> Tensor:
-    """One `Lent` of the stacked loss [R]: half the mean of the positive pairs plus half the mean of
-    the negative ones.
+    """One `Lent` of the stacked loss [R], radians: half the mean of the positive pairs plus half
+    the mean of the negative ones; 0-d.
 
-    parents: (U, D), unique. children: (N, D). target: (N,) the child's own parent. Positive pairs:
-    max(0, phi - omega). parent_rank, parent_taxon: (U,) rank and taxon of each parent, lineage: (N,
-    4) of each child. A pair is negative, max(0, omega - phi + margin), where the child's taxon at
-    the parent's rank is known and another one; where it is unknown the pair is masked [O]. weight:
-    (N,) how many specimens a child stands for. Without negative pairs (or with `cones.negatives`
-    off) the positive mean alone.
+    A child and its own parent are a positive pair: max(0, phi - omega). A pair is negative, max(0,
+    omega - phi + margin), where the child's taxon at the parent's rank is known and another one;
+    where it is unknown the pair is masked [O]. Without negative pairs (or with `cones.negatives`
+    off) the positive mean alone counts.
+
+    Args:
+        parents: U unique apexes.
+        children: N points with their lineages and weights.
+        target: (N,) the row of each child's own parent.
+        c: 0-d; the curvature is -c.
+        cones: aperture, margin, negatives.
     """
-    weight = (
-        torch.ones(len(children), dtype=children.dtype, device=children.device)
-        if weight is None
-        else weight
-    )
-    outside = _outside_cone(parents[target], children, c, cones.aperture)
+    weight = children.weight
+    outside = _outside_cone(parents.points[target], children.points, c, cones.aperture)
     positive = (weight * outside).sum() / weight.sum()
     if not cones.negatives:
         return positive
-    total, pairs = hinge_over_pairs(
-        parents,
-        children,
-        parent_rank,
-        parent_taxon,
-        lineage,
-        weight,
-        c,
-        cones.aperture,
-        cones.margin,
-    )
+    total, pairs = hinge_over_pairs(parents, children, c, cones.aperture, cones.margin)
     if pairs == 0:
         return positive
     return 0.5 * positive + 0.5 * total / pairs
 
 
 def deepest_known_rank(lineage: Tensor) -> Tensor:
-    """(B, 4) lineages to (B,) the index of the deepest known rank, -1 without any."""
+    """The index of the deepest known rank of lineages (B, 4), (B,); -1 without any."""
     ranks = torch.arange(lineage.shape[1], device=lineage.device)
     return torch.where(lineage >= 0, ranks, -1).amax(dim=1)
 

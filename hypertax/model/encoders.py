@@ -3,8 +3,10 @@ network for barcodes).
 
 A name with a slash, or a local folder, is a pretrained checkpoint loaded with the library's
 ordinary call; the short names are models trained from scratch. Every encoder is a module with
-`width` that maps its inputs to (B, width). None has batch normalisation, so that a specimen's
-embedding does not depend on the batch it is in.
+`width` that maps its inputs to (B, width); `HypertaxModel` takes any such modules. None has batch
+normalisation, so that a specimen's embedding does not depend on the batch it is in.
+
+Sources: [B] CLIBD, [O] ours.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from torch.nn import functional as F
 from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import BASES, BEYOND, KMER_SPECIALS
 from hypertax.model.lineage_vectors import TaxonTable, TaxonTokens
-from hypertax.model.lora import add_adapters
 from hypertax.model.tokens import TextTokens, check_kmer_vocabulary
 
 TINY_IMAGE_MODELS = {
@@ -40,7 +41,12 @@ class EncoderUnavailable(RuntimeError):
 
 
 class ImageEncoder(nn.Module):
-    """timm model without its classification head: (B, 3, S, S) normalised images to (B, width)."""
+    """A timm model without its classification head: normalised images (B, 3, S, S) to (B, width).
+
+    Args:
+        config: names the model and the images' side S. pretrained: load the weights that belong to
+        the name.
+    """
 
     def __init__(self, config: RunConfig, pretrained: bool) -> None:
         super().__init__()
@@ -73,13 +79,17 @@ class ImageEncoder(nn.Module):
 
 
 class ConvolutionalBarcodeEncoder(nn.Module):
-    """A small network over one-hot bases: (B, L) base codes to (B, width).
+    """A small network over one-hot bases: base codes (B, L) to (B, width).
 
     Reads are unaligned and ragged: convolutions at every base with max-pooling between them do not
     care where exactly a motif begins, and the last pooling keeps only in which of `segments` parts
     of the read it was. The first pooling is over a codon's three bases. As the transformers do, it
     ends in a layer normalisation, so that the radius of a point is not the contrast of its
     features.
+
+    Args:
+        width: of the output. channels: of the three convolutions. segments: parts of a read whose
+        features are kept apart. dropout: share of the features that training drops.
     """
 
     def __init__(
@@ -125,9 +135,13 @@ class ConvolutionalBarcodeEncoder(nn.Module):
 
 class TransformerEncoder(nn.Module):
     """A BERT-like model of transformers: token ids (B, L) to the mean of the last hidden states
-    over the tokens that are not padding.
+    over the tokens that are not padding, (B, width).
 
-    The mean of hidden states, never of logits (METHOD: a published error in this place).
+    The mean of hidden states, never of a softmax over logits: CLIBD's published figures come from
+    an encoder that did the latter, which its authors call a mistake (bioscan-ml/clibd issue 33).
+
+    Args:
+        backbone: a model of transformers without a head. padding: the token id that is no token.
     """
 
     def __init__(self, backbone: nn.Module, padding: int) -> None:
@@ -159,8 +173,10 @@ class TransformerEncoder(nn.Module):
 
 
 def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
-    """`cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like
-    checkpoint."""
+    """The encoder that `config.dna_encoder` names.
+
+    `cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like checkpoint.
+    """
     if config.dna_encoder == "cnn":
         return ConvolutionalBarcodeEncoder()
     if config.dna_encoder == "transformer":
@@ -176,8 +192,11 @@ def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
 def text_encoder(
     config: RunConfig, tokens: TextTokens | TaxonTokens, pretrained: bool
 ) -> nn.Module:
-    """`transformer` from scratch over the tokenizer's vocabulary, `lineage` vectors of taxa,
-    otherwise a BERT-like checkpoint."""
+    """The encoder that `config.text_encoder` names.
+
+    `transformer` from scratch over the tokenizer's vocabulary, `lineage` for vectors of taxa,
+    otherwise a BERT-like checkpoint.
+    """
     if config.text_encoder == "lineage":
         return TaxonTable(tokens, config.projected, cones=config.nested)
     if config.text_encoder == "transformer":
@@ -187,12 +206,37 @@ def text_encoder(
     return TransformerEncoder(backbone, padding=tokens.padding)
 
 
+def build_encoders(
+    config: RunConfig,
+    modalities: tuple[str, ...],
+    tokens: TextTokens | TaxonTokens,
+    *,
+    pretrained: bool,
+) -> dict[str, nn.Module]:
+    """A new encoder for each modality, in the order given, which is that of the random draws.
+
+    Args:
+        config: names the encoders.
+        modalities: of `image`, `dna` and `text`.
+        tokens: what the text encoder reads.
+        pretrained: load the checkpoints that the configuration names; False where weights are
+            loaded afterwards.
+    """
+    build = {
+        "image": lambda: ImageEncoder(config, pretrained),
+        "dna": lambda: barcode_encoder(config, pretrained),
+        "text": lambda: text_encoder(config, tokens, pretrained),
+    }
+    return {modality: build[modality]() for modality in modalities}
+
+
 def prepare_encoder(modality: str, encoder: nn.Module, config: RunConfig) -> None:
-    """Adapters, checkpointing of activations and compilation as configured, in place; the state
-    dict's keys depend on adapters alone.
+    """Adapters, checkpointing of activations and compilation as configured, in place.
+
+    The state dict's keys depend on adapters alone.
 
     Raises:
-        ValueError: `lora_rank` with an encoder that has no attention layers.
+        ValueError: `lora_rank` is set for an encoder that has no attention layers.
     """
     if config.lora_rank:
         add_adapters(f"{modality}_encoder", encoder, config.lora_rank)
@@ -208,6 +252,43 @@ def prepare_encoder(modality: str, encoder: nn.Module, config: RunConfig) -> Non
         # The backbone alone: how a batch of texts is cut depends on its values, which a graph
         # cannot hold.
         (encoder if backbone is None else backbone).compile()
+
+
+def add_adapters(parameter: str, encoder: nn.Module, rank: int) -> None:
+    """Freeze an encoder and put low-rank adapters (LoRA, Hu et al. 2022) on its attention layers,
+    in place.
+
+    The adapted layers are query and value of a BERT, as in CLIBD [B], and the fused projection
+    `qkv` of a timm vision transformer, whose keys are therefore adapted too [O]. An adapter is
+    added unscaled (alpha = rank), as in CLIBD [B], and is zero at first: the encoder maps to what
+    it did without. Its other matrix is drawn from PyTorch's global generator. The adapters belong
+    to the encoder's state dict.
+
+    Args:
+        parameter: the field of the configuration that chose the encoder. encoder: has a `backbone`,
+        or no attention. rank: of the adapters.
+
+    Raises:
+        ValueError: the encoder has no attention layer to adapt.
+    """
+    # Importing peft takes seconds, which a run without adapters should not wait for.
+    from peft import LoraConfig, inject_adapter_in_model
+
+    backbone = getattr(encoder, "backbone", None)
+    found = {
+        name.rpartition(".")[2]
+        for name, module in (backbone or nn.Module()).named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    targets = sorted(found & {"qkv", "query", "value"})
+    if not targets:
+        raise ValueError(
+            f"lora_rank must be 0 with this {parameter}, which has no attention layers to adapt."
+        )
+    inject_adapter_in_model(
+        LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, lora_dropout=0.0, bias="none"),
+        backbone,
+    )
 
 
 def pretrained_tokens(name: str) -> TextTokens:
@@ -249,7 +330,7 @@ def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
             )
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise _unavailable(parameter, name, error) from error
-    # Of the hidden states the mean is taken: a pooler would be parameters without gradients.
+    # The mean of the hidden states is taken: a pooler would be parameters without gradients.
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
     return backbone

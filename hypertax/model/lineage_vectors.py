@@ -1,5 +1,4 @@
-"""Taxa without a text encoder: a learned vector for each, made into directions along the taxonomy
-[O].
+"""Taxa without a text encoder: a learned vector for each, summed along the lineage [O].
 
 A Latin name says little to an encoder trained from scratch on a few hundred of them; what it can
 say, that two species share a genus, the lineage says exactly.
@@ -15,22 +14,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hypertax.data.batches import Names
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.taxonomy import RANKS
 
 MISSING, UNKNOWN = 0, -1
 """In a row of ids: a rank without a name; a name that the table has no vector for."""
 INITIAL = 0.05
 """Standard deviation of the vectors at first. Small, so that they soon turn to where specimens are:
-what of a vector is orthogonal to every specimen gets no gradient, and a large one would keep it."""
+the part of a vector that is orthogonal to every specimen gets no gradient and stays as it is."""
 
 
 class TaxonTokens:
-    """Every taxon of the training specimens as its lineage's rows of a table; what `TextTokens` is
-    to names.
+    """Every taxon of the training specimens as rows of a table: its own and its ancestors'.
 
-    lineages: per taxon the four names from order to species, None where there is none; the last one
-    is the taxon's own.
+    It stands where `TextTokens` stands for a text encoder. Row 0 is `MISSING`.
+
+    Args:
+        lineages: per taxon the four names from order to species, None where there is none; the last
+            one is the taxon's own.
     """
 
     padding = -2
@@ -42,11 +43,15 @@ class TaxonTokens:
         self._row = {_own(lineage): i for i, lineage in enumerate(self.lineages, start=1)}
 
     @classmethod
-    def train(cls, names: Names, training: np.ndarray) -> TaxonTokens:
-        """The taxa of the training specimens, (N,) bool; no other may have a vector."""
-        name_of = names.taxa["name"].tolist()
-        # Of a taxon's lineages the most complete one counts, of those the first.
-        lineages = np.unique(names.lineage[training], axis=0).tolist()
+    def train(cls, index: TaxonIndex, training: np.ndarray) -> TaxonTokens:
+        """The taxa of the training specimens; no other may have a vector.
+
+        Args:
+            index: of N specimens. training: (N,) bool, which of them train.
+        """
+        name_of = index.taxa["name"].tolist()
+        # A taxon's most complete lineage counts, the first where several are.
+        lineages = np.unique(index.lineage[training], axis=0).tolist()
         found: dict[int, tuple[str | None, ...]] = {}
         for depth in range(len(RANKS)):
             for lineage in sorted(
@@ -57,13 +62,15 @@ class TaxonTokens:
                     found.setdefault(lineage[depth], (*upto, *[None] * (len(RANKS) - 1 - depth)))
         return cls([found[taxon] for taxon in sorted(found)])
 
-    def taxa(self, names: Names) -> np.ndarray:
-        """(T, 4) int64, a row per taxon of `names`: itself and its ancestors in the table,
-        `MISSING` at other ranks; `UNKNOWN` at its own rank where the table has no vector for it.
-        What `names` says of its ancestors does not count: here they are those of training."""
+    def taxa(self, index: TaxonIndex) -> np.ndarray:
+        """The rows of every taxon of `index` and of its ancestors, (T, 4) int64 by rank.
+
+        `MISSING` at ranks without a name; `UNKNOWN` at the taxon's own rank where the table has no
+        vector for it. The ancestors are those of training, whatever `index` says of them.
+        """
         lineages = self.rows()
-        found = np.full((len(names.taxa), len(RANKS)), MISSING, dtype=np.int64)
-        for i, (rank, name) in enumerate(zip(names.taxa["rank"], names.taxa["name"], strict=True)):
+        found = np.full((len(index.taxa), len(RANKS)), MISSING, dtype=np.int64)
+        for i, (rank, name) in enumerate(zip(index.taxa["rank"], index.taxa["name"], strict=True)):
             row = self._row.get((rank, name))
             found[i] = MISSING if row is None else lineages[row]
             if row is None:
@@ -71,8 +78,8 @@ class TaxonTokens:
         return found
 
     def parents(self) -> np.ndarray:
-        """(size + 1,) int64, the row of each row's parent, the next known rank above; -1 for those
-        without one, and for row 0."""
+        """The row of each row's parent, the next known rank above, (size + 1,) int64; -1 without
+        one, and for row 0."""
         above = [-1]
         for lineage in self.lineages:
             known = [
@@ -84,7 +91,7 @@ class TaxonTokens:
         return np.array(above)
 
     def rows(self) -> np.ndarray:
-        """(size + 1, 4) int64, of each row its ancestors' rows and its own, by rank; `MISSING` at
+        """The rows of each row's ancestors and its own, (size + 1, 4) int64 by rank; `MISSING` at
         other ranks."""
         found = np.full((self.size + 1, len(RANKS)), MISSING, dtype=np.int64)
         parents, ranks = self.parents(), self.ranks()
@@ -96,7 +103,7 @@ class TaxonTokens:
         return found
 
     def ranks(self) -> np.ndarray:
-        """(size + 1,) int64, the rank of each row, 0 (order) to 3; 0 for row 0."""
+        """The rank of each row, 0 (order) to 3 (species), (size + 1,) int64; 0 for row 0."""
         return np.array([0, *(RANKS.index(_own(lineage)[0]) for lineage in self.lineages)])
 
     def save(self, path: Path) -> None:
@@ -121,9 +128,13 @@ def _own(lineage: tuple[str | None, ...]) -> tuple[str, str]:
 class TaxonTable(nn.Module):
     """Lineages as rows of the table (B, 4) to vectors (B, width).
 
-    The sum of a lineage's vectors over the square root of their number, so that taxa with common
-    ancestors begin near each other. With `cones` it is the sum's direction, and its length is the
-    taxon's entry of `radii` (size + 1,), which `HypertaxModel.fit_cones` sets.
+    A taxon's vector is the sum of its lineage's vectors over the square root of their number, so
+    that taxa with common ancestors begin near each other. With `cones` its direction is that of the
+    sum, and its length is the taxon's entry of `radii` (size + 1,), which `HypertaxModel.fit_cones`
+    sets.
+
+    Args:
+        tokens: the taxa. width: of the vectors. cones: whether lengths are `radii`.
     """
 
     def __init__(self, tokens: TaxonTokens, width: int, cones: bool = False) -> None:
@@ -151,11 +162,11 @@ class TaxonTable(nn.Module):
         return F.normalize(total, dim=-1) * self.radii[own]
 
     def directions(self) -> Tensor:
-        """(size + 1, width) unit vectors of all taxa by their rows; of row 0, zeros."""
+        """Unit vectors of all taxa by their rows, (size + 1, width); zeros for row 0."""
         return F.normalize(self._sums(self.lineages)[0], dim=-1)
 
     def _sums(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the vectors of lineages (B, 4), (B, width); and which of their ranks have one, (B, 4)
+        """The sums of the vectors of lineages (B, 4), (B, width), and which ranks have one, (B, 4)
         bool."""
         known = rows > MISSING
         return (self.vectors(rows.clamp(min=MISSING)) * known[..., None]).sum(dim=1), known

@@ -12,25 +12,20 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from hypertax.config.run_config import TAXON_TABLE, RunConfig
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
-from hypertax.data.batches import Batch, Names, Specimens, loader
+from hypertax.data.batches import Batch, Specimens, loader
+from hypertax.data.progress import progress_bar
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
-from hypertax.model.encoders import (
-    ImageEncoder,
-    barcode_encoder,
-    prepare_encoder,
-    pretrained_tokens,
-    text_encoder,
-)
-from hypertax.model.lineage_vectors import UNKNOWN, TaxonTokens
-from hypertax.model.tokens import TextTokens, kmer_tokenizer
+from hypertax.model.encoders import build_encoders, prepare_encoder, pretrained_tokens
+from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
+from hypertax.model.tokens import TextTokens
 from hypertax.taxonomy import RANKS
 
 MODALITIES = ("image", "dna", "text")
@@ -42,33 +37,33 @@ class HypertaxModel(nn.Module):
     """One encoder and one linear projection per modality into a shared space, and the contrastive
     temperature.
 
-    modalities: those of `image`, `dna`, `text` that the data have. pretrained: load the checkpoints
-    that the configuration names (False when weights are loaded afterwards).
+    A `TaxonTable` needs no projection: its vectors are in the space already. `assemble_model` builds
+    the encoders that a configuration names.
+
+    Args:
+        config: the space, its width, and the precision of the encoders.
+        encoders: by `image`, `dna` and `text`, those that the data have: modules with `width` that
+            map their inputs to (B, width).
+        tokens: what the text encoder reads.
     """
 
     def __init__(
         self,
         config: RunConfig,
-        modalities: tuple[str, ...],
+        encoders: dict[str, nn.Module],
         tokens: TextTokens | TaxonTokens,
-        *,
-        pretrained: bool,
     ) -> None:
         super().__init__()
         self.config = config
-        self.modalities = tuple(m for m in MODALITIES if m in modalities)
+        self.modalities = tuple(m for m in MODALITIES if m in encoders)
         self.tokens = tokens
-        build = {
-            "image": lambda: ImageEncoder(config, pretrained),
-            "dna": lambda: barcode_encoder(config, pretrained),
-            "text": lambda: text_encoder(config, tokens, pretrained),
-        }
-        self.encoders = nn.ModuleDict({m: build[m]() for m in self.modalities})
-        projected = [
-            m for m in self.modalities if m != "text" or config.text_encoder != TAXON_TABLE
-        ]
+        self.encoders = nn.ModuleDict({m: encoders[m] for m in self.modalities})
         self.projections = nn.ModuleDict(
-            {m: nn.Linear(self.encoders[m].width, config.projected) for m in projected}
+            {
+                m: nn.Linear(encoder.width, config.projected)
+                for m, encoder in self.encoders.items()
+                if not isinstance(encoder, TaxonTable)
+            }
         )
         if config.space == "euclidean":
             self.space = EuclideanSpace(self.modalities, config.embed_dim)
@@ -83,20 +78,22 @@ class HypertaxModel(nn.Module):
                 config.scale_with_curvature,
             )
         self.log_logit_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
-        # Last, so that everything else is drawn as without adapters.
-        for modality, encoder in self.encoders.items():
-            prepare_encoder(modality, encoder, config)
         self.fit_cones()
 
     @property
     def logit_scale(self) -> Tensor:
-        """The contrastive temperature's inverse, 0-d; initially the configuration's, at most 100
-        [B][C]."""
+        """The inverse of the contrastive temperature, 0-d, at most 100 [B][C]."""
         return self.log_logit_scale.exp()
 
     def tangent(self, modality: str, inputs: Tensor) -> Tensor:
-        """Inputs of one modality to tangent vectors at the origin, (B, D) in fp32; encoders may run
-        in bf16, geometry never does [C]."""
+        """Inputs of one modality to tangent vectors at the origin, (B, D) in fp32.
+
+        Encoders may run in bf16, geometry never does [C].
+
+        Args:
+            modality: `image`, `dna` or `text`. inputs: images (B, 3, S, S), or codes or tokens (B,
+            L).
+        """
         bf16 = self.config.precision == "bf16"
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
             features = self.encoders[modality](inputs)
@@ -105,8 +102,12 @@ class HypertaxModel(nn.Module):
         return self.space.tangent(features, modality)
 
     def forward(self, batch: Batch, texts: Tensor | None) -> dict[str, Tensor]:
-        """Tangent vectors of the batch's images and barcodes (B, D), and of the given texts' tokens
-        (U, L) as `text` (U, D)."""
+        """Tangent vectors by modality: (B, D) of the batch's images and barcodes, (U, D) of texts.
+
+        Args:
+            batch: its images and barcodes; a modality that it does not have is left out. texts: (U,
+            L) tokens, None without any.
+        """
         inputs = {"image": batch.image, "dna": batch.dna, "text": texts}
         return {
             m: self.tangent(m, inputs[m])
@@ -116,38 +117,50 @@ class HypertaxModel(nn.Module):
 
     @torch.no_grad()
     def clamp_(self) -> None:
-        """Put the bounded scalars back within their bounds, and cones around their descendants';
-        called after every optimiser step."""
+        """Put the bounded scalars back within their bounds, and fit the cones anew; called after
+        every optimiser step."""
         self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
         self.space.clamp_()
         self.fit_cones()
 
     @torch.no_grad()
     def fit_cones(self) -> None:
-        """Where the configuration nests cones: give every taxon the radius at which its cone is as
-        wide as its descendants' need."""
+        """Where the configuration nests cones: give every taxon the radius at which its cone holds
+        those of its descendants."""
         config = self.config
         if not (config.nested and "text" in self.modalities):
             return
         table = self.encoders["text"]
-        share, radii = nested_radii(table.directions(), table.ranks, table.parents, config)
-        self.space.share.copy_(share)
+        contraction, radii = nested_radii(
+            table.directions(),
+            table.ranks,
+            table.parents,
+            cone_angle=config.cone_angle,
+            specimen_radius=config.specimen_radius,
+            aperture=config.aperture,
+            curvature=config.curvature,
+        )
+        self.space.contraction.copy_(contraction)
         table.radii.copy_(radii)
 
-    def taxon_tokens(self, names: Names) -> tuple[np.ndarray, np.ndarray]:
+    def taxon_tokens(self, index: TaxonIndex) -> tuple[np.ndarray, np.ndarray]:
         """What the text encoder reads of every taxon, (T, L), and which taxa it can embed, (T,)
-        bool: of a table, those it was trained on."""
+        bool.
+
+        A text encoder can embed any taxon; a table of vectors those that it was trained on.
+        """
         if isinstance(self.tokens, TaxonTokens):
-            rows = self.tokens.taxa(names)
+            rows = self.tokens.taxa(index)
             return rows, (rows != UNKNOWN).all(axis=1)
-        return self.tokens([names.texts[i] for i in names.taxon_text]), np.ones(
-            len(names.taxa), dtype=bool
-        )
+        known = np.ones(len(index.taxa), dtype=bool)
+        return self.tokens([index.texts[i] for i in index.taxon_text]), known
 
     @property
     def barcode_codes(self) -> BarcodeCodes:
-        """How this model's DNA encoder reads bases; a checkpoint's vocabulary ends with the
-        k-mers."""
+        """How this model's DNA encoder reads bases.
+
+        The vocabulary of a checkpoint ends with the k-mers: what is before them is special.
+        """
         if self.config.dna_encoder == "cnn":
             return BarcodeCodes()
         backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
@@ -157,15 +170,24 @@ class HypertaxModel(nn.Module):
             else backbone.config.vocab_size - len(BASES) ** KMER_LENGTH
         )
 
-    def tensors(self, specimens: pd.DataFrame, names: Names, *, augment: bool = False) -> Specimens:
-        """A table as this model takes it; `augment` for training."""
+    def tensors(
+        self, specimens: pd.DataFrame, index: TaxonIndex, *, augment: bool = False
+    ) -> Specimens:
+        """A table as this model takes it.
+
+        Args:
+            specimens: N rows. index: of the same rows. augment: random views, for training.
+        """
         codes = self.barcode_codes if "dna" in self.modalities else None
         size = self.config.image_size if "image" in self.modalities else 0
-        return Specimens(specimens, names, codes, size, augment)
+        return Specimens(specimens, index, codes, size, augment)
 
     def parameter_counts(self) -> pd.DataFrame:
-        """Parameters of each part, adapters among their encoder's, and of the whole: columns
-        `part`, `parameters` and `trainable`."""
+        """Parameters of each part and, last, of the whole: columns `part`, `parameters`,
+        `trainable`.
+
+        Adapters count among those of their encoder.
+        """
         parts = {f"{m} encoder": list(self.encoders[m].parameters()) for m in self.modalities}
         parts |= {
             "projections": list(self.projections.parameters()),
@@ -183,17 +205,13 @@ class HypertaxModel(nn.Module):
         return pd.DataFrame(rows)
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write `config.yaml`, `tokenizer.json`, `dna_tokenizer.json` where barcodes are read as
-        k-mers, and `model.safetensors`."""
+        """Write `config.yaml`, `tokenizer.json` and `model.safetensors` into a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         description = {**self.config.to_dict(), "modalities": list(self.modalities)}
         write_text(folder / "config.yaml", yaml.safe_dump(description, sort_keys=False))
         with atomic_path(folder / "tokenizer.json") as temporary:
             self.tokens.save(temporary)
-        if "dna" in self.modalities and self.barcode_codes.specials:
-            with atomic_path(folder / "dna_tokenizer.json") as temporary:
-                kmer_tokenizer(self.barcode_codes.specials).save(str(temporary))
         with atomic_path(folder / "model.safetensors") as temporary:
             save_file(
                 {name: value.contiguous() for name, value in self.state_dict().items()}, temporary
@@ -216,8 +234,8 @@ class HypertaxModel(nn.Module):
         # compile.
         description["compile"] = False
         kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
-        model = cls(
-            RunConfig(**description),
+        model = assemble_model(
+            RunConfig.from_dict(description),
             modalities,
             kind.load(folder / "tokenizer.json"),
             pretrained=False,
@@ -226,13 +244,42 @@ class HypertaxModel(nn.Module):
         return model.eval()
 
 
+def assemble_model(
+    config: RunConfig,
+    modalities: tuple[str, ...],
+    tokens: TextTokens | TaxonTokens,
+    *,
+    pretrained: bool,
+) -> HypertaxModel:
+    """A model with the encoders that a configuration names, drawn from PyTorch's global generator.
+
+    Args:
+        config: the whole configuration.
+        modalities: those of `image`, `dna` and `text` that the data have.
+        tokens: what the text encoder reads.
+        pretrained: load the checkpoints that the configuration names; False where weights are
+            loaded afterwards.
+    """
+    ordered = tuple(m for m in MODALITIES if m in modalities)
+    encoders = build_encoders(config, ordered, tokens, pretrained=pretrained)
+    model = HypertaxModel(config, encoders, tokens)
+    # Last, so that everything else is drawn as without adapters.
+    for modality, encoder in model.encoders.items():
+        prepare_encoder(modality, encoder, config)
+    return model
+
+
 def build_model(
-    config: RunConfig, specimens: pd.DataFrame, names: Names, training: np.ndarray
+    config: RunConfig, specimens: pd.DataFrame, index: TaxonIndex, training: np.ndarray
 ) -> HypertaxModel:
     """A new model for a table: the modalities it has, a tokenizer of its training specimens' names,
     weights from `config.seed`.
 
-    training: (N,) bool, the specimens whose names may be used.
+    Args:
+        config: the whole configuration.
+        specimens: N specimens.
+        index: of the same specimens.
+        training: (N,) bool, the specimens whose names may be used.
 
     Raises:
         ValueError: the data leave nothing to learn from, or an encoder cannot be had as it is
@@ -241,17 +288,17 @@ def build_model(
     views = views_of(specimens)
     require_something_to_learn(config, views)
     modalities = [m for m in config.views.split("+") if m in views]
-    if len(names.taxa):
+    if len(index.taxa):
         modalities.append("text")
     if config.text_encoder == TAXON_TABLE:
-        tokens = TaxonTokens.train(names, training)
+        tokens = TaxonTokens.train(index, training)
     elif config.text_encoder == "transformer":
-        seen = np.unique(names.full_text[training])
-        tokens = TextTokens.train([names.texts[i] for i in seen if i >= 0])
+        seen = np.unique(index.full_text[training])
+        tokens = TextTokens.train([index.texts[i] for i in seen if i >= 0])
     else:
         tokens = pretrained_tokens(config.text_encoder)
     torch.manual_seed(config.seed)
-    return HypertaxModel(config, tuple(modalities), tokens, pretrained=config.preset == "paper")
+    return assemble_model(config, tuple(modalities), tokens, pretrained=config.preset == "paper")
 
 
 def embed(
@@ -259,24 +306,35 @@ def embed(
     specimens: pd.DataFrame,
     *,
     data: Specimens | None = None,
-    names: Names | None = None,
+    index: TaxonIndex | None = None,
     progress: bool = False,
 ) -> Embeddings:
     """Embed every specimen's image and barcode, and every named taxon, without augmentation.
 
-    specimens: a table as `hypertax.data` gives it (a new one too). data, names: what `Specimens`
-    and `Names` made of this table, if at hand. A photograph that cannot be read has no embedding.
+    A photograph that cannot be read has no embedding.
+
+    Args:
+        model: on any device.
+        specimens: a table as `hypertax.data` gives it, of training or a new one.
+        data, index: what `HypertaxModel.tensors` and `TaxonIndex` made of this table, if at hand.
+        progress: show a progress bar.
     """
     device = next(model.parameters()).device
-    names = names or Names(specimens, cumulative=model.config.entailment_text == "cumulative")
-    data = data or model.tensors(specimens, names)
+    cumulative = model.config.entailment_text == "cumulative"
+    index = index or TaxonIndex(specimens, cumulative=cumulative)
+    data = data or model.tensors(specimens, index)
     was_training = model.training
     model.eval()
     vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
     batches = loader(data, EMBED_BATCH, workers=model.config.workers)
     with torch.inference_mode():
-        for batch in tqdm(
-            batches, desc="embedding", leave=False, disable=not progress, mininterval=1
+        for batch in progress_bar(
+            batches,
+            desc="embedding",
+            unit=" batches",
+            leave=False,
+            disable=not progress,
+            mininterval=1,
         ):
             data.note(batch)
             batch = batch.to(device)
@@ -295,10 +353,10 @@ def embed(
                         list(COLUMNS)
                     ]
                 )
-        if "text" in model.modalities and len(names.taxa):
-            tokens, known = model.taxon_tokens(names)
+        if "text" in model.modalities and len(index.taxa):
+            tokens, known = model.taxon_tokens(index)
             tables.append(
-                names.taxa[known]
+                index.taxa[known]
                 .rename(columns={"name": "id"})
                 .assign(modality="text", split=None)[list(COLUMNS)]
             )

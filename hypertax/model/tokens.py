@@ -1,5 +1,5 @@
-"""What the encoders read: base codes, k-mers and word pieces as integer matrices, made once for a
-whole table."""
+"""What the encoders read of names: word pieces as integer matrices; and the k-mers of a barcode
+encoder's checkpoint."""
 
 from __future__ import annotations
 
@@ -9,49 +9,35 @@ from pathlib import Path
 
 import numpy as np
 
-from hypertax.data.barcodes.codes import BARCODE_LENGTH, BASES, KMER_LENGTH, KMER_SPECIALS
+from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS
 
 
 def kmer_vocabulary(specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH) -> dict[str, int]:
-    """Token to number: `specials` first (`[MASK]` the first, `[UNK]` the last of them, `[CLS]`
-    between as in CLIBD), then all k-mers."""
+    """BarcodeBERT's vocabulary, token to number (Millan Arias et al., arXiv 2311.02401).
+
+    Special tokens come first: `[MASK]` is the first and `[UNK]` the last of them, with `[CLS]`
+    between in CLIBD's. Then come all k-mers in the order of `itertools.product("ACGT")`.
+
+    `hypertax.data.barcodes.codes.kmer_codes` reads barcodes by these numbers: k-mers with stride k;
+    one with any other letter is `[UNK]`. The repositories bioscan-ml/BarcodeBERT and
+    bioscan-ml/clibd fill a read with N up to 660 bases, so that what is beyond it is `[UNK]` too;
+    here there is no token for it, and the encoder does not attend to it. CLIBD puts token 0 before
+    every read, which is not done here.
+
+    Args:
+        specials: special tokens. k: bases of a k-mer.
+    """
     first = ["[MASK]", "[CLS]", *(f"[unused{i}]" for i in range(specials))][: specials - 1]
     words = [*first, "[UNK]", *("".join(kmer) for kmer in itertools.product(BASES, repeat=k))]
     return {word: i for i, word in enumerate(words)}
-
-
-def kmer_tokenizer(
-    specials: int = len(KMER_SPECIALS), k: int = KMER_LENGTH, length: int = BARCODE_LENGTH
-):
-    """BarcodeBERT's k-mer tokenizer as a `tokenizers.Tokenizer`, which needs no code from a model
-    hub and is saved as one JSON file.
-
-    Documented behaviour (Millan Arias et al., arXiv 2311.02401, and the repositories
-    bioscan-ml/BarcodeBERT and bioscan-ml/clibd): non-overlapping k-mers (stride k) of the first
-    `length` bases in the order of `itertools.product("ACGT")`; a k-mer with any other letter is
-    `[UNK]`. Those repositories fill a read with N up to 660 bases, so that what is beyond it is
-    `[UNK]` too; here there is no token for it, and the encoder does not attend to it. CLIBD puts
-    token 0 before every read, which is not done here.
-
-    It gives what `kmer_codes` gives without its -1; training uses the latter, which reads a whole
-    table at once.
-    """
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-
-    tokenizer = Tokenizer(models.WordLevel(kmer_vocabulary(specials, k), unk_token="[UNK]"))
-    # Inverted: what does not match, an incomplete k-mer at the end, is what is removed.
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(
-        Regex(f".{{{k}}}"), behavior="removed", invert=True
-    )
-    tokenizer.enable_truncation(length // k)
-    return tokenizer
 
 
 def check_kmer_vocabulary(folder: Path, size: int) -> None:
     """Compare the vocabulary in a checkpoint's local folder (`tokenizer.json` or `vocab.txt`), if
     it has one, with ours.
 
-    size: rows of the checkpoint's token embedding.
+    Args:
+        folder: of the checkpoint. size: rows of its token embedding.
 
     Raises:
         ValueError: the vocabulary numbers a k-mer or the unknown otherwise, or the embedding is too

@@ -9,10 +9,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "rows": ["Row", "applicable", "load_rows", "sweep"],
-        "runs": ["StudyRun", "result_folders", "run_names", "run_records"],
-        "collect": ["collect_runs"],
-        "measures": ["score"],
+        "rows": ["Row", "Sweep", "applicable", "load_rows", "load_sweep", "row_looks"],
+        "runs": ["StudyRun", "result_folders", "run_costs", "run_names", "run_records"],
+        "collect": ["Study", "collect_runs", "load_study"],
         "recipes": ["placed_runs", "recipe_paragraphs", "strongest", "validation_means"],
     },
 )

@@ -2,11 +2,93 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pandas as pd
 
-from hypertax.study.rows import Row
-from hypertax.study.runs import StudyRun
+from hypertax.data import data_set_name, load_specimens
+from hypertax.data.views import views_of
+from hypertax.study.rows import Row, applicable, load_rows
+from hypertax.study.runs import StudyRun, result_folders
 from hypertax.training.trainer import train, unaligned
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that a notebook of results starts from.
+
+    Args:
+        name: of the data set.
+        specimens: the table of specimens.
+        rows: the rows of the experiment that these data allow.
+        runs: one of every row and seed.
+        tables, figures: the folders to write to.
+    """
+
+    name: str
+    specimens: pd.DataFrame
+    rows: list[Row]
+    runs: list[StudyRun]
+    tables: Path
+    figures: Path
+
+    def of_space(self, space: str) -> list[StudyRun]:
+        """The runs of one space, "lorentz" or "euclidean"."""
+        return [member for member in self.runs if member.run.config.space == space]
+
+    @property
+    def baseline(self) -> str:
+        """Label of the first Euclidean row that is trained; without one, of the first row."""
+        trained = [row.label for row in self.rows if row.notebook == "02_train_euclidean"]
+        return trained[0] if trained else self.rows[0].label
+
+
+def load_study(
+    notebook: str,
+    *,
+    dataset: str,
+    experiment: str = "core",
+    preset: str = "tiny",
+    seeds: int = 1,
+    data_seed: int = 0,
+    published_as: str | None = None,
+    publish: bool = False,
+    output: str | None = None,
+    **parameters,
+) -> Study:
+    """The specimens of a data set and the runs of a group of rows; runs that are not there yet are
+    trained now, with progress.
+
+    Args:
+        notebook: that asks, for the name of its folder of results.
+        dataset: "simulated", "bioscan-1m", or the path of a table of specimens.
+        experiment: group of rows in experiments.yaml.
+        preset, seeds, output, parameters: as in `collect_runs`.
+        data_seed: of the simulated data and of the split.
+        published_as: the group that names the folder of published results; by default `experiment`.
+        publish: whether results go to `tables/` and `figures/`; see
+            `hypertax.study.result_folders`.
+
+    Raises:
+        ValueError: a data set, group or parameter that does not exist.
+    """
+    specimens = load_specimens(dataset, seed=data_seed)
+    rows = applicable(load_rows(experiment), views_of(specimens))
+    runs = collect_runs(
+        rows,
+        specimens,
+        dataset=dataset,
+        preset=preset,
+        seeds=seeds,
+        output=output,
+        data_seed=data_seed,
+        **parameters,
+    )
+    tables, figures = result_folders(
+        dataset, notebook, experiment=published_as or experiment, publish=publish, output=output
+    )
+    return Study(data_set_name(dataset), specimens, rows, runs, tables, figures)
 
 
 def collect_runs(
@@ -22,8 +104,13 @@ def collect_runs(
     """The finished run of every row and seed; one that is not there yet is trained now, with
     progress.
 
-    parameters: `RunConfig` fields given to every row (device, epochs ...); None leaves the row's
-    own.
+    Args:
+        rows: of an experiment. specimens: the table that they are trained on.
+        dataset: its name or path. preset: "tiny", "paper".
+        seeds: how many runs of each row, with the seeds 0, 1 and so on.
+        output: the runs folder; None is `runs/`.
+        parameters: `RunConfig` fields given to every row (device, epochs ...); None leaves the
+            row's own.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
     study = []

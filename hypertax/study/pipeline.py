@@ -22,7 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hypertax.config.run_config import PRESETS, RunConfig, parse_value
+from hypertax.config.parameters import parse_value, refuse_unknown
+from hypertax.config.presets import PRESETS
+from hypertax.config.run_config import PARAMETERS, RunConfig
 from hypertax.files import ROOT, processors, resolve, shown, write_text
 from hypertax.study.rows import TRAINING, load_rows
 
@@ -118,19 +120,26 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+def parameters_of(notebook: Path) -> set[str]:
+    """The names of a notebook's parameters: those of its parameters cell and, where it trains, every
+    field of a run but the space, which the notebook fixes."""
+    import papermill
+
+    fields = set(PARAMETERS) - {"space"} if notebook.stem in TRAINING else set()
+    return set(papermill.inspect_notebook(notebook)) | fields
+
+
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
     try:
-        # papermill only warns of these, and the notebook would go on with its default.
-        known = papermill.inspect_notebook(notebook)
-        for name in set(parameters) - set(known):
-            raise NotebookError(
-                f"{name} is not a parameter of {notebook.name}, which has"
-                f" {', '.join(sorted(known))}."
-            )
+        # papermill only warns of an unknown name, and starts a kernel first.
+        try:
+            refuse_unknown(parameters, parameters_of(notebook), notebook.name)
+        except ValueError as error:
+            raise NotebookError(str(error)) from None
         papermill.execute_notebook(
             notebook,
             output,
@@ -231,9 +240,11 @@ def paper(
         raise ValueError(
             f"SEEDS must be at least 1, the number of times each row is trained, not {seeds}."
         )
-    if dataset not in ("simulated", "bioscan-1m") and not resolve(dataset).exists():
+    from hypertax.data import READERS, data_set_name
+
+    if dataset not in READERS and not resolve(dataset).exists():
         raise ValueError(
-            "DATASET must be simulated, bioscan-1m or the path of a table of specimens; there"
+            f"DATASET must be {', '.join(READERS)} or the path of a table of specimens; there"
             f" is no {dataset!r}."
         )
     if profile and not (resolve(profile) / "config.yaml").is_file():
@@ -242,13 +253,15 @@ def paper(
             f" {profile!r} has none."
         )
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
-    from hypertax.data import data_set_name
-
     name = data_set_name(dataset)
     started = time.monotonic()
     with _alone(STAMPS / name):
         for reason in (STAMPS / name).glob("*.failed"):
             reason.unlink()
+        if not (ROOT / ".snakemake" / "metadata").is_dir():
+            # What the stamps were made from is not known.
+            for stamp in (STAMPS / name).glob("*.done"):
+                stamp.unlink()
         if not any((ROOT / "tables" / name).glob("**/*.csv")):
             # Somebody removed the tables: their stamps would say that they are there.
             for stamp in [
@@ -282,6 +295,8 @@ def paper(
         ]
         command += ["--profile", str(resolve(profile))] if profile else ["--cores", str(cores)]
         command += ["--keep-going", "--rerun-incomplete", "--nolock", "--scheduler", "greedy"]
+        # Not the dates of files: the rules' parameters carry fingerprints of what counts.
+        command += ["--rerun-triggers", "params", "input"]
         command += [
             "--nocolor",
             "--config",

@@ -8,10 +8,9 @@ import torch
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.nesting import parent_rows
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace
-from hypertax.taxonomy import RANKS
+from hypertax.taxonomy import RANKS, parent_rows
 
 
 @torch.no_grad()
@@ -39,9 +38,17 @@ def place_in_cones(embeddings: Embeddings, config: RunConfig) -> Embeddings:
     taxa = embeddings.where(is_taxon).table
     ranks = torch.tensor([RANKS.index(rank) for rank in taxa["rank"]])
     directions = torch.nn.functional.normalize(vectors[is_taxon], dim=-1)
-    share, radii = nested_radii(directions, ranks, torch.from_numpy(parent_rows(taxa)), config)
+    contraction, radii = nested_radii(
+        directions,
+        ranks,
+        torch.from_numpy(parent_rows(taxa, taxa)),
+        cone_angle=config.cone_angle,
+        specimen_radius=config.specimen_radius,
+        aperture=config.aperture,
+        curvature=config.curvature,
+    )
     space = CapSpace(vectors.shape[1] + 1, config.curvature, config.specimen_radius).double()
-    space.share.copy_(share)
+    space.contraction.copy_(contraction)
     placed = np.empty((len(vectors), vectors.shape[1] + 1), dtype=np.float32)
     placed[is_taxon] = space.tangent(directions * radii[:, None], "text").numpy()
     placed[~is_taxon] = space.tangent(vectors[~is_taxon], "specimen").numpy()

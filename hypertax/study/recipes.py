@@ -29,7 +29,7 @@ def validation_means(scores: pd.DataFrame) -> pd.Series:
     """Mean macro top-1 over `CELLS`, all pairings and seeds by method, 0..1; what recipes were
     tuned on and the one to beat is chosen by.
 
-    scores: of `hypertax.study.measures.score` for the stage "val".
+    scores: of `hypertax.evaluation.study_scores` for the stage "val".
 
     Raises:
         ValueError: scores of another stage.
@@ -45,7 +45,7 @@ def validation_means(scores: pd.DataFrame) -> pd.Series:
 
 
 def strongest(scores: pd.DataFrame, methods: Sequence[str]) -> str:
-    """Of the methods, that with the highest of `validation_means`.
+    """The method with the highest of `validation_means`, among those given.
 
     Raises:
         ValueError: none of them has a validation score.
@@ -66,12 +66,14 @@ def recipe_paragraphs(study: Sequence[StudyRun]) -> str:
 
 
 class PlacedRun(StudyRun):
-    """A Euclidean run with taxa, its embeddings placed by the rules of the recipe `nested`: what of
-    that recipe takes no training."""
+    """A Euclidean run with taxa whose embeddings are placed by the rules of the recipe `nested`.
+
+    It is the part of that recipe that takes no training.
+    """
 
     @property
     def embeddings(self) -> Embeddings:
-        """Of the run's best epoch, in a Lorentz space."""
+        """The embeddings of the run's best epoch, in a Lorentz space."""
         return place_in_cones(self.run.embeddings(), _nested())
 
     @property
@@ -81,8 +83,8 @@ class PlacedRun(StudyRun):
 
 
 def placed_runs(study: Sequence[StudyRun]) -> list[PlacedRun]:
-    """The Euclidean runs of the recipe `lineage`, placed; their label says so, their run keeps its
-    name."""
+    """The Euclidean runs of the recipe `lineage`, placed. Their labels say so; the runs keep their
+    names."""
     own = [
         member
         for member in study

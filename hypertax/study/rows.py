@@ -10,17 +10,19 @@ from typing import Any
 
 import yaml
 
-from hypertax.config.run_config import RunConfig
+from hypertax.config.run_config import RunConfig, in_space
 from hypertax.data.views import require_something_to_learn
+from hypertax.figures.looks import MARKERS, Look, looks_of
 from hypertax.files import ROOT, shown
 
 EXPERIMENTS = ROOT / "experiments.yaml"
 TRAINING = {
-    "02_train_euclidean": {"space": "euclidean", "entailment": "none"},
-    "03_train_hyperbolic": {"space": "lorentz"},
+    "02_train_euclidean": in_space("euclidean"),
+    "03_train_hyperbolic": in_space("lorentz"),
 }
 """The training notebooks, and what each of them fixes itself."""
 
+_FIELDS = ("label", "notebook", "parameters", "colour", "marker")
 _ELSEWHERE = ("dataset", "preset", "seed", "space", "output")
 
 
@@ -37,6 +39,8 @@ class Row:
     training."""
     parameters: dict[str, Any] = field(default_factory=dict, hash=False)
     """Parameters given to the notebook; fields of `RunConfig`."""
+    look: Look | None = field(default=None, compare=False)
+    """Colour and marker in figures. They do not count when rows are compared."""
 
     def config(
         self, dataset: str = "simulated", seed: int = 0, preset: str = "tiny", **extra: Any
@@ -47,10 +51,35 @@ class Row:
         Raises:
             ValueError: one sentence naming the parameter and what is allowed.
         """
-        fixed = TRAINING.get(self.notebook, {"space": "euclidean", "entailment": "none"})
+        fixed = TRAINING.get(self.notebook, in_space("euclidean"))
         return RunConfig.create(
             preset, **{**fixed, **self.parameters, **extra, "dataset": dataset, "seed": seed}
         )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a group of rows varies, and which rows belong to one line of its figure."""
+
+    parameter: str
+    """Field of `RunConfig`; a row's value is that of its configuration."""
+    axis: str
+    """The parameter's name in figures."""
+    lines: dict[str, list[Row]]
+    """A line's name and its rows."""
+
+    def settings(self, rows: list[Row]) -> dict[str, tuple[str, float]]:
+        """label -> (line, value) of those of the rows that are on a line."""
+        return {
+            row.label: (line, getattr(row.config(), self.parameter))
+            for line, members in self.lines.items()
+            for row in members
+            if row in rows
+        }
+
+    def looks(self) -> dict[str, Look]:
+        """line -> the look of its first row."""
+        return {line: row.look for line, (row, *_) in self.lines.items() if row.look}
 
 
 def load_groups(path: Path = EXPERIMENTS) -> dict[str, list[Row]]:
@@ -59,6 +88,24 @@ def load_groups(path: Path = EXPERIMENTS) -> dict[str, list[Row]]:
     Raises:
         ValueError: one sentence naming the file, the group and the row.
     """
+    return {group: rows for group, (rows, _) in _load(path).items()}
+
+
+def load_sweep(group: str, path: Path = EXPERIMENTS) -> Sweep | None:
+    """What a group of rows sweeps, as its `sweep` says; None where nothing is swept.
+
+    Raises:
+        ValueError: one sentence, if there is no such group or something in the file is wrong.
+    """
+    return _group(group, path)[1]
+
+
+def row_looks(rows: list[Row]) -> dict[str, Look]:
+    """label -> colour and marker of the rows; rows without a look of their own get a free one."""
+    return looks_of([row.label for row in rows], {row.label: row.look for row in rows if row.look})
+
+
+def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
     where = shown(path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
@@ -72,10 +119,16 @@ def load_groups(path: Path = EXPERIMENTS) -> dict[str, list[Row]]:
         ) from None
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{where} must hold groups of rows, such as `core:`.")
-    groups = {group: _rows(f"{where}, {group}", rows) for group, rows in content.items()}
+    groups = {}
+    for group, entries in content.items():
+        entries = dict(entries) if isinstance(entries, dict) else entries
+        sweep = entries.pop("sweep", None) if isinstance(entries, dict) else None
+        rows = _rows(f"{where}, {group}", entries)
+        groups[group] = rows, sweep and _sweep(f"{where}, {group}, sweep", sweep, rows)
     seen: dict[str, Row] = {}
-    for row in (row for rows in groups.values() for row in rows):
-        if seen.setdefault(row.name, row) != row:
+    for row in (row for rows, _ in groups.values() for row in rows):
+        first = seen.setdefault(row.name, row)
+        if first != row or first.look != row.look:
             raise ValueError(
                 f"{where} has two different rows named {row.name}; give one of them another name."
             )
@@ -88,7 +141,11 @@ def load_rows(group: str = "core", path: Path = EXPERIMENTS) -> list[Row]:
     Raises:
         ValueError: one sentence, if there is no such group or a row is wrong.
     """
-    groups = load_groups(path)
+    return _group(group, path)[0]
+
+
+def _group(group: str, path: Path) -> tuple[list[Row], Sweep | None]:
+    groups = _load(path)
     if group not in groups:
         raise ValueError(
             f"experiment must be a group of {shown(path)} ({', '.join(groups)}), not {group!r}."
@@ -122,12 +179,19 @@ def _rows(where: str, rows: Any) -> list[Row]:
             )
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
             raise ValueError(f"{here} needs a label, the row's readable name in tables.")  # noqa: TRY004
-        unknown = sorted(map(str, set(entry) - {"label", "notebook", "parameters"}))
+        unknown = sorted(map(str, set(entry) - set(_FIELDS)))
         if unknown:
             raise ValueError(
-                f"{here}: {unknown[0]} is not known; a row has label, notebook and parameters."
+                f"{here}: {unknown[0]} is not known; a row has {', '.join(_FIELDS[:-1])} and"
+                f" {_FIELDS[-1]}."
             )
-        row = Row(name, entry["label"], entry.get("notebook"), entry.get("parameters") or {})
+        row = Row(
+            name,
+            entry["label"],
+            entry.get("notebook"),
+            entry.get("parameters") or {},
+            _look(here, entry),
+        )
         _check(here, row)
         for other in made:
             if other.notebook == row.notebook and other.config() == row.config():
@@ -138,6 +202,10 @@ def _rows(where: str, rows: Any) -> list[Row]:
             if other.label == row.label:
                 raise ValueError(
                     f"{here} has the label of {other.name}; a table could not tell them apart."
+                )
+            if row.look and other.look and row.look.colour.lower() == other.look.colour.lower():
+                raise ValueError(
+                    f"{here} has the colour of {other.name}; a figure could not tell them apart."
                 )
         made.append(row)
     return made
@@ -162,6 +230,39 @@ def _check(here: str, row: Row) -> None:
         raise ValueError(f"{here}: {error}") from None
 
 
+def _look(here: str, entry: dict) -> Look | None:
+    """A row's colour and marker, checked; None where it has neither."""
+    if "colour" not in entry and "marker" not in entry:
+        return None
+    colour, marker = entry.get("colour"), entry.get("marker")
+    if not isinstance(colour, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        raise ValueError(
+            f'{here}: colour must be hexadecimal in quotes, such as "#0072B2", not {colour!r}.'
+        )
+    if marker not in MARKERS:
+        raise ValueError(f"{here}: marker must be one of {' '.join(MARKERS)}, not {marker!r}.")
+    return Look(colour, marker)
+
+
+def _sweep(here: str, entry: Any, rows: list[Row]) -> Sweep:
+    """A group's `sweep`, checked: its lines name rows of the group that have its parameter."""
+    if not isinstance(entry, dict) or set(entry) != {"parameter", "axis", "lines"}:
+        raise ValueError(f"{here} must have parameter, axis and lines, and nothing else.")
+    parameter, by_name = entry["parameter"], {row.name: row for row in rows}
+    if not all(hasattr(row.config(), str(parameter)) for row in rows):
+        raise ValueError(f"{here}: {parameter!r} is not a parameter of the training notebooks.")
+    lines, on_a_line = {}, set()
+    for line, names in entry["lines"].items():
+        for name in names:
+            if name not in by_name or not by_name[name].notebook:
+                raise ValueError(f"{here}, {line}: {name!r} is not a trained row of this group.")
+            if name in on_a_line:
+                raise ValueError(f"{here}, {line}: {name} is on two lines; leave it on one.")
+            on_a_line.add(name)
+        lines[line] = [by_name[name] for name in names]
+    return Sweep(parameter, entry["axis"], lines)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML in which a name given twice is an error instead of the first one's silent loss."""
 
@@ -173,35 +274,3 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"{name} is there twice", key.start_mark
                 )
         return super().construct_mapping(node, deep)
-
-
-def sweep(rows: list[Row]) -> tuple[str | None, dict[str, tuple[str, float]]]:
-    """What a group of rows sweeps: the parameter that takes most values in it, of the width and the
-    curvature, if it takes three or more.
-
-    Returns the parameter's name, and for each row's label the line it belongs to and its value;
-    (None, {}) where nothing is swept.
-    """
-    configs = {row.label: row.config() for row in rows if row.notebook}
-    curved = {label: config for label, config in configs.items() if config.space == "lorentz"}
-    values = {
-        "embed_dim": {c.embed_dim for c in configs.values()},
-        "curvature": {c.curvature for c in curved.values()},
-    }
-    parameter = max(values, key=lambda name: len(values[name]))
-    if len(values[parameter]) < 3:
-        return None, {}
-    if parameter == "embed_dim":
-        return parameter, {
-            label: (label.split(",")[0], config.embed_dim) for label, config in configs.items()
-        }
-    lines = {
-        label: "c learned" if config.learn_curvature else "c held"
-        for label, config in curved.items()
-    }
-    scaled = {
-        label: ", scaled" if config.scale_with_curvature else "" for label, config in curved.items()
-    }
-    return parameter, {
-        label: (lines[label] + scaled[label], config.curvature) for label, config in curved.items()
-    }

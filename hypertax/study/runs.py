@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hypertax.data import data_set_name
@@ -24,8 +25,18 @@ class StudyRun:
     run: Run
 
     @property
+    def method(self) -> str:
+        """The row's label."""
+        return self.row.label
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+    @property
     def embeddings(self) -> Embeddings:
-        """Of the run's best epoch."""
+        """The embeddings of the run's best epoch."""
         return self.run.embeddings()
 
     @property
@@ -76,6 +87,38 @@ def run_records(study: list[StudyRun]) -> pd.DataFrame:
             | configuration
         )
     return pd.DataFrame(records)
+
+
+def run_costs(study: list[StudyRun]) -> pd.DataFrame:
+    """What each run cost, from its environment and history: one row per run, as
+    `hypertax.tables.cost_table` takes it.
+
+    An epoch's seconds are the mean from the first to the last epoch of the history, a step's
+    likewise; both are NaN without training.
+    """
+    rows = []
+    for member in study:
+        environment, history = member.run.environment, member.run.history
+        first, last = history.iloc[0], history.iloc[-1]
+        epochs, steps = last["epoch"] - first["epoch"], last["step"] - first["step"]
+        time = last["seconds"] - first["seconds"]
+        threads = environment["threads"]
+        noun = "thread" if threads == 1 else "threads"
+        rows.append(
+            {
+                "method": member.method,
+                "run": member.name,
+                "seed": member.seed,
+                "device": f"{environment['device']}, {threads} {noun}",
+                "parameters": environment["parameters"],
+                "seconds": environment["seconds"],
+                "epochs": epochs if epochs else np.nan,
+                "seconds_per_epoch": time / epochs if epochs else np.nan,
+                "milliseconds_per_step": 1000 * time / steps if steps else np.nan,
+                "peak_memory": environment.get("peak_memory_mib", np.nan),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def result_folders(

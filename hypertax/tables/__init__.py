@@ -10,17 +10,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "table": ["Table", "frame_table", "write_table"],
         "accuracy": ["main_table", "novel_table", "ranking_table", "split_table", "topk_table"],
+        "differences": ["difference_table", "write_difference_tables"],
         "study": [
             "ablation_table",
             "cones_table",
             "correlation_table",
             "cost_table",
-            "difference_table",
             "first_wrong_table",
             "hierarchy_table",
             "nesting_table",
-            "text_inputs_table",
         ],
+        "inputs": ["text_inputs_table"],
         "open_world": [
             "novelty_table",
             "open_world_difference_table",

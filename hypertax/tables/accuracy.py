@@ -7,18 +7,22 @@ from dataclasses import replace
 import pandas as pd
 
 from hypertax.data.split import SPLITS
-from hypertax.tables.table import Table, _only, _summarise, frame_table
+from hypertax.tables.seeds import accuracies_over_seeds, only
+from hypertax.tables.table import Table, frame_table
 from hypertax.taxonomy import RANKS
 
 
 def main_table(scores: pd.DataFrame, average: str = "macro", *, stage: str | None = None) -> Table:
     """Top-1 by method and rank: seen, unseen and their harmonic mean for every pairing.
 
-    scores: rows of `metrics.evaluate` of several runs, with `method`, `run`, `seed` and optionally
-    `dataset` added; so in all tables below. stage: "test" where the scores have it, else "val".
+    Args:
+        scores: of `hypertax.evaluation.study_scores`, optionally with a column `dataset`; so in all
+            tables below.
+        average: the metric, a key of `hypertax.evaluation.METRICS`.
+        stage: "val" or "test"; by default "test" where the scores have it.
     """
-    chosen = _only(scores, stage, protocol="standard", ranking="distance", k=1, average=average)
-    return _summarise(
+    chosen = only(scores, stage, protocol="standard", ranking="distance", k=1, average=average)
+    return accuracies_over_seeds(
         chosen,
         ("method", "rank"),
         ("pairing", "split"),
@@ -29,8 +33,8 @@ def main_table(scores: pd.DataFrame, average: str = "macro", *, stage: str | Non
 
 def novel_table(scores: pd.DataFrame, *, stage: str | None = None) -> Table:
     """Top-1 of species that have no key, by method and rank: macro and micro for every pairing."""
-    chosen = _only(scores, stage, protocol="novel", ranking="distance", k=1)
-    return _summarise(
+    chosen = only(scores, stage, protocol="novel", ranking="distance", k=1)
+    return accuracies_over_seeds(
         chosen,
         ("method", "rank"),
         ("pairing", "average"),
@@ -48,11 +52,11 @@ def topk_table(
 ) -> Table:
     """Accuracy of the first k keys at one rank (by default the deepest there is), by method and
     split, for every k."""
-    chosen = _only(scores, stage, protocol="standard", ranking="distance", average=average)
+    chosen = only(scores, stage, protocol="standard", ranking="distance", average=average)
     present = set(chosen.loc[chosen["value"].notna(), "rank"])
     rank = rank or next((r for r in reversed(RANKS) if r in present), RANKS[-1])
     chosen = chosen[chosen["rank"] == rank]
-    return _summarise(
+    return accuracies_over_seeds(
         chosen,
         ("method", "rank", "split"),
         ("pairing", "k"),
@@ -70,9 +74,9 @@ def ranking_table(
 ) -> Table:
     """Top-1 with keys ranked by distance against by angle, for the methods that have both; the
     better of the two is marked."""
-    chosen = _only(scores, stage, protocol="standard", k=1, average=average, split=split)
+    chosen = only(scores, stage, protocol="standard", k=1, average=average, split=split)
     chosen = chosen[chosen["method"].isin(chosen.loc[chosen["ranking"] == "angle", "method"])]
-    return _summarise(
+    return accuracies_over_seeds(
         chosen,
         ("method", "rank"),
         ("pairing", "ranking"),

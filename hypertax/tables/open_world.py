@@ -3,7 +3,7 @@ differences with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pandas as pd
 from hypertax.evaluation.open_world.answers import SCORES
 from hypertax.evaluation.open_world.comparison import choose_scores
 from hypertax.evaluation.open_world.curves import GROUPS, NO_RANK, PRECISION
-from hypertax.tables.study import _interval, _of_differences, _only_reference, _over_seeds, _share
+from hypertax.tables.differences import interval, of_differences, only_reference
+from hypertax.tables.seeds import over_seeds, share
 from hypertax.tables.table import DASH, Table, write_table
 from hypertax.taxonomy import RANKS
 
@@ -71,25 +72,29 @@ def novelty_table(scores: pd.DataFrame) -> Table:
         f" validation queries' best. {_MARKED}"
     )
     wide = _wide(scores, list(_NOVELTY))
-    table = _over_seeds(
+    table = over_seeds(
         wide,
         ("method", "score"),
         ("pairing",),
-        {name: (heading, _share) for name, heading in _NOVELTY.items()},
+        {name: (heading, share) for name, heading in _NOVELTY.items()},
         note,
     )
     of_heading = {heading: name for name, heading in _NOVELTY.items()}
     best = choose_scores(scores).set_index(["method", "pairing", "measure"])["score"]
     best = best[best.index.get_level_values("measure").isin(_NOVELTY)].to_dict()
-    shown = [
-        row.shown
-        + CHOSEN
-        * (
+
+    def is_chosen(row) -> bool:
+        return (
             row.quantity in ("AUROC", "H.M.")
             and best.get((row.method, row.pairing, of_heading[row.quantity])) == row.score
         )
-        for row in table.tidy.itertuples()
-    ]
+
+    return _marked(table, is_chosen)
+
+
+def _marked(table: Table, is_chosen: Callable[[object], bool]) -> Table:
+    """The table with `CHOSEN` behind the cells that are chosen, told from a row of `tidy`."""
+    shown = [row.shown + CHOSEN if is_chosen(row) else row.shown for row in table.tidy.itertuples()]
     return replace(table, tidy=table.tidy.assign(shown=shown))
 
 
@@ -137,8 +142,8 @@ def trust_table(
         " brackets the score of confidence that the method's"
         " validation queries choose; precision has that of coverage."
     )
-    table = _over_seeds(
-        wide, ("method", "rank", "group"), (), {name: (name, _share) for name in _TRUST}, note
+    table = over_seeds(
+        wide, ("method", "rank", "group"), (), {name: (name, share) for name in _TRUST}, note
     )
     score_of = chosen.set_index(["method", "rank", "group", "measure"])["score"].to_dict()
     tidy = table.tidy
@@ -166,20 +171,18 @@ def all_scores_table(
         " 100; coverage and precision at the threshold from"
     )
     note = f"{note} the validation queries. {_MARKED}"
-    quantities = {name: (name, _share) for name in _TRUST}
-    table = _over_seeds(_wide(own, _TRUST), ("method", "rank", "score"), (), quantities, note)
+    quantities = {name: (name, share) for name in _TRUST}
+    table = over_seeds(_wide(own, _TRUST), ("method", "rank", "score"), (), quantities, note)
     best = chosen.set_index(["method", "rank", "measure"])["score"].to_dict()
-    shown = [
-        row.shown
-        + CHOSEN
-        * (
+
+    def is_chosen(row) -> bool:
+        return (
             row.quantity != "precision"
             and row.shown != DASH
             and best.get((row.method, row.rank, row.quantity)) == row.score
         )
-        for row in table.tidy.itertuples()
-    ]
-    return replace(table, tidy=table.tidy.assign(shown=shown))
+
+    return _marked(table, is_chosen)
 
 
 def depth_table(deepest: pd.DataFrame, scores: pd.DataFrame) -> Table:
@@ -203,15 +206,16 @@ def depth_table(deepest: pd.DataFrame, scores: pd.DataFrame) -> Table:
         " deeper one, and of these the share right."
         f" {NO_RANK}: at no rank. Score of confidence by validation: {_listed(chosen)}."
     )
-    quantities = {"share": ("share", _share), "right": ("right", _share)}
-    return _over_seeds(used, ("pairing", "method", "group"), ("answered",), quantities, note)
+    quantities = {"share": ("share", share), "right": ("right", share)}
+    return over_seeds(used, ("pairing", "method", "group"), ("answered",), quantities, note)
 
 
 def _listed(chosen: pd.DataFrame) -> str:
-    several = chosen["pairing"].nunique() > 1
-    return "; ".join(
-        f"{row.method}{f' ({row.pairing})' * several}: {row.score}" for row in chosen.itertuples()
-    )
+    if chosen["pairing"].nunique() > 1:
+        said = [f"{row.method} ({row.pairing}): {row.score}" for row in chosen.itertuples()]
+    else:
+        said = [f"{row.method}: {row.score}" for row in chosen.itertuples()]
+    return "; ".join(said)
 
 
 def open_world_difference_table(
@@ -221,8 +225,9 @@ def open_world_difference_table(
     these exclude zero.
 
     Args:
-        differences: of `hypertax.evaluation.open_world.comparison.compare_open_world`. measure:
-        only this one. runs: names of the runs compared.
+        differences: of `hypertax.evaluation.open_world.compare_open_world`.
+        measure: only this one; all by default.
+        runs: names of the runs compared.
 
     Returns:
         methods, measures, ranks and groups against pairings; tidy has `mean` (a share), `low`,
@@ -234,20 +239,19 @@ def open_world_difference_table(
     chosen = differences if measure is None else differences[differences["measure"] == measure]
     if chosen.empty:
         raise ValueError(f"There are no differences{f' of {measure}' if measure else ''}.")
-    shown = [
-        f"{_interval(row)}"
-        f" ({row.score if row.score == row.reference_score else f'{row.score} / {row.reference_score}'})"
-        for row in chosen.itertuples()
-    ]
+    shown = []
+    for row in chosen.itertuples():
+        scores = dict.fromkeys([row.score, row.reference_score])
+        shown.append(f"{interval(row)} ({' / '.join(scores)})")
     note = (
-        f"Difference to {_only_reference(chosen)} in points, in square brackets its 95 %"
+        f"Difference to {only_reference(chosen)} in points, in square brackets its 95 %"
         " interval from a paired bootstrap over the queries, * where that,"
         " before it is rounded, excludes zero; in round ones the scores of confidence that the"
         " validation queries of the method / of the"
         " reference choose. Intervals hold the trained models and thresholds fixed and are not"
         " corrected for the number of cells."
     )
-    return _of_differences(chosen, shown, ("method", "measure", "rank", "group"), runs, note)
+    return of_differences(chosen, shown, ("method", "measure", "rank", "group"), runs, note)
 
 
 def write_open_world_tables(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.tables.table import Table
 from hypertax.taxonomy import RANKS
 
@@ -13,11 +13,20 @@ CLIBD_SOURCE = (
     "published elsewhere: CLIBD (Gong et al., ICLR 2025); read off the project's"
     " figure; macro is inferred"
 )
+_ENCODER = (
+    "CLIBD's DNA feature is a softmax over the encoder's logits, averaged over the sequence. Its"
+    " authors call that a mistake (bioscan-ml/clibd, issue 33). Their main branch still has it, and"
+    " another branch labels the published configurations logits_softmax_mean."
+)
+"""Goes into the note: these figures are not what a correct DNA encoder would give."""
 
 
 def published_clibd_table() -> Table:
     """CLIBD's published macro top-1 on BIOSCAN-1M's test queries, never mixed with numbers measured
-    here."""
+    here.
+
+    The note says that they come from a DNA encoder that its authors call mistaken.
+    """
     rows = []
     for aligned, ranks in _CLIBD.items():
         for rank, line in zip(RANKS, ranks, strict=True):
@@ -43,6 +52,7 @@ def published_clibd_table() -> Table:
         source=CLIBD_SOURCE,
         dataset="BIOSCAN-1M, test queries",
         seeds="one published run",
+        note=_ENCODER,
     )
 
 

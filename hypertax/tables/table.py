@@ -13,18 +13,21 @@ import numpy as np
 import pandas as pd
 
 from hypertax.data.split import SPLITS
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.accuracy import METRICS
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.files import atomic_path, write_text
 from hypertax.taxonomy import RANKS
 
 MEASURED = "measured here"
 DASH = "–"
+_METRICS = sorted(METRICS, key=lambda name: name != "macro")
+"""As tables have them: macro, the paper's main one, first."""
 _SHOWN = {
     "rank": {rank: rank for rank in RANKS},
     "pairing": {pairing: pairing for pairing in PAIRINGS},
     "split": {"seen": "Seen", "unseen": "Unseen", "harmonic": "H.M."}
     | {split: split for split in SPLITS},
-    "average": {"macro": "Macro", "micro": "Micro"},
+    "average": {name: METRICS[name].heading for name in _METRICS},
     "ranking": {"distance": "Distance", "angle": "Angle"},
     "k": {k: f"Top-{k}" for k in range(1, 101)},
 }
@@ -36,15 +39,19 @@ order of first appearance."""
 class Table:
     """Numbers and how to lay them out; a notebook shows it, `write_table` writes it.
 
-    tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one
-    seed) and `n` (seeds); where it comes from
-        runs, `runs` names those of each number; where it has a column `shown`, that is what the
-        cells say.
-    rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
-    compare: best means are marked among the cells that agree in these columns; none are where
-    empty. percent: means are shares, shown in % to one decimal; otherwise numbers are shown to
-    three digits, those of `whole` as integers. whole: the values of the last of `columns` under
-    which there are integers. note: what the numbers mean, in sentences.
+    Args:
+        tidy: one number a row: the columns of `rows` and `columns`, then `mean`, `sd` (NaN for one
+            seed) and `n` (seeds). A column `runs` names the runs of each number. A column `shown`
+            gives the text of each cell.
+        rows, columns: which of tidy's columns name the rows and the columns (of one or two levels).
+        compare: best means are marked among the cells that agree in these columns; without columns
+            none are marked.
+        percent: means are shares, shown in % to one decimal; otherwise numbers are shown to three
+            digits, those of `whole` as integers.
+        whole: the values of the last of `columns` under which there are integers.
+        source: where the numbers come from.
+        dataset, seeds, runs: named in the sentences below the table.
+        note: what the numbers mean, in sentences.
     """
 
     tidy: pd.DataFrame
@@ -192,10 +199,15 @@ def _codes(tidy: pd.DataFrame, column: str) -> np.ndarray:
     return tidy[column].map({value: code for code, value in enumerate(order)}).to_numpy()
 
 
+def laid_out_order(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Indices (N,) that sort the rows of a frame by some columns, as tables lay them out."""
+    return np.lexsort([_codes(frame, column) for column in reversed(columns)])
+
+
 def _keys(tidy: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
     """The distinct values of some columns, sorted as they are laid out."""
-    order = np.lexsort([_codes(tidy, column) for column in reversed(columns)])
-    return list(dict.fromkeys(tidy[list(columns)].iloc[order].itertuples(index=False, name=None)))
+    ordered = tidy[list(columns)].iloc[laid_out_order(tidy, columns)]
+    return list(dict.fromkeys(ordered.itertuples(index=False, name=None)))
 
 
 def escape_latex(text: str) -> str:
@@ -218,70 +230,6 @@ _LATEX |= {
     "±": r"$\pm$",
     "×": r"$\times$",
 }
-
-
-def _summarise(
-    scores: pd.DataFrame,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    compare: Sequence[str],
-    what: str,
-) -> Table:
-    """Mean and sd over the seeds of `value`, in the layout's order; a pairing without a number is
-    left out."""
-    scores = scores[
-        scores.groupby("pairing")["value"].transform(lambda v: v.notna().any()).astype(bool)
-    ]
-    if scores.empty:
-        raise ValueError(
-            f"The scores have no number for {what}; check their stage, protocol, rankings and ks."
-        )
-    keys = [*rows, *columns]
-    twice = scores[scores.duplicated([*keys, "seed"], keep=False)]
-    if len(twice):
-        method, seed = twice.iloc[0][["method", "seed"]]
-        runs = ", ".join(
-            dict.fromkeys(
-                twice.loc[(twice["method"] == method) & (twice["seed"] == seed), "run"].astype(str)
-            )
-        )
-        raise ValueError(
-            f"Method {method!r} has several values for seed {seed} (runs: {runs}); give"
-            " differing runs different labels."
-        )
-    of_cell = scores.groupby(keys, sort=False)
-    tidy = (
-        of_cell["value"].agg(["mean", "std", "count"]).rename(columns={"std": "sd", "count": "n"})
-    )
-    tidy = tidy.assign(
-        runs=of_cell["run"].agg(lambda runs: " ".join(runs.astype(str)))
-    ).reset_index()
-    tidy = tidy.iloc[np.lexsort([_codes(tidy, key) for key in reversed(keys)])].reset_index(
-        drop=True
-    )
-    seeds = scores.groupby("method")["seed"].nunique()
-    return Table(
-        tidy=tidy,
-        rows=tuple(rows),
-        columns=tuple(columns),
-        compare=tuple(compare),
-        dataset=", ".join(scores["dataset"].astype(str).unique()) if "dataset" in scores else "",
-        seeds=str(seeds.min())
-        if seeds.min() == seeds.max()
-        else f"{seeds.min()} to {seeds.max()}, depending on the method",
-        runs=tuple(scores["run"].astype(str).unique()),
-    )
-
-
-def _only(scores: pd.DataFrame, stage: str | None, **wanted) -> pd.DataFrame:
-    """The rows with the wanted values, of one stage: the given one, else test where there is
-    one."""
-    if stage is None:
-        stage = "test" if (scores["stage"] == "test").any() else "val"
-    mask = scores["stage"] == stage
-    for column, value in wanted.items():
-        mask &= scores[column] == value
-    return scores[mask]
 
 
 def frame_table(frame: pd.DataFrame) -> Table:
@@ -323,8 +271,14 @@ def write_table(
     note, seeds and runs.
 
     Args:
-        frame: a `Table`, or a DataFrame as `frame_table` takes it. note: plain text in front of the
-        generated sentences. dataset, seeds, runs, source: replace what the table says of itself.
+        frame: a `Table`, or a DataFrame as `frame_table` takes it.
+        name: of the files. folder: where they are written.
+        caption: the table's title.
+        note: plain text in front of the generated sentences.
+        dataset, seeds, runs, source: replace what the table says of itself.
+
+    Returns:
+        the three paths.
     """
     table = frame if isinstance(frame, Table) else frame_table(frame)
     folder = Path(folder)
@@ -336,17 +290,9 @@ def write_table(
     }
     table = replace(table, **{key: value for key, value in about.items() if value is not None})
     table = table if table.dataset else replace(table, dataset=folder.name)
-    numbers = table.tidy
-    if numbers["n"].isna().all():
-        numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
-    if table.runs and "runs" not in numbers:
-        numbers = numbers.assign(runs=" ".join(table.runs))
-    texts = "shown" in numbers and numbers.filter(["mean", "value"]).isna().all(axis=None)
-    numbers = numbers.drop(columns=["mean", "value"] if texts else "shown", errors="ignore")
-    numbers = numbers.assign(source=table.source, dataset=table.dataset)
     paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
     with atomic_path(paths[0]) as temporary:
-        numbers.to_csv(temporary, index=False, float_format="%.6g")
+        _numbers(table).to_csv(temporary, index=False, float_format="%.6g")
     note = f"{note} {table.provenance()}".strip()
     markdown = re.sub(r"([\\*_<>`])", r"\\\1", f"{caption}\0{note}").split("\0")
     write_text(paths[1], f"**{markdown[0]}**\n\n{table.markdown()}\n{markdown[1]}\n")
@@ -363,3 +309,15 @@ def write_table(
     ]
     write_text(paths[2], "\n".join(lines) + "\n")
     return paths
+
+
+def _numbers(table: Table) -> pd.DataFrame:
+    """What the csv file holds."""
+    numbers = table.tidy
+    if numbers["n"].isna().all():
+        numbers = numbers.drop(columns=["sd", "n"]).rename(columns={"mean": "value"})
+    if table.runs and "runs" not in numbers:
+        numbers = numbers.assign(runs=" ".join(table.runs))
+    texts = "shown" in numbers and numbers.filter(["mean", "value"]).isna().all(axis=None)
+    numbers = numbers.drop(columns=["mean", "value"] if texts else "shown", errors="ignore")
+    return numbers.assign(source=table.source, dataset=table.dataset)

@@ -21,7 +21,8 @@ from typing import Any
 
 import pandas as pd
 
-from hypertax.config.run_config import RunConfig, parse_value
+from hypertax.config.parameters import parse_value, refuse_unknown
+from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import EncoderUnavailable
@@ -113,9 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
         name: parse_value(value) for name, value in parser.parse_args(arguments).parameters
     }
     try:
+        refuse_unknown(given, [*PARAMETERS, "output"], "a run")
         output, preset = given.pop("output", None), given.pop("preset", "tiny")
         if given.get("space") == "euclidean":
-            given.setdefault("entailment", "none")
+            given = {**in_space("euclidean"), **given}
         config = RunConfig.create(preset, **given)
         specimens = load_specimens(config.dataset, seed=config.data_seed)
         require_something_to_learn(config, views_of(specimens))

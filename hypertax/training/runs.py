@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import resource
@@ -20,7 +19,7 @@ import yaml
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
 from hypertax.files import ROOT, resolve, write_text
-from hypertax.training.dependencies import modules
+from hypertax.training.identity import behaviour, own_fingerprint, run_key
 
 PACKAGES = (
     "torch",
@@ -32,9 +31,6 @@ PACKAGES = (
     "numpy",
     "pandas",
 )
-# The data are told apart by their own fingerprint, however they were made and read; what a recipe
-# gives is in the configuration; `runs` only files the result.
-_WITHOUT_EFFECT = ("bioscan", "check", "simulate", "table", "recipes", "runs", "dependencies")
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Run:
         """The configuration it was trained with."""
         description = yaml.safe_load((self.folder / "config.yaml").read_text(encoding="utf-8"))
         description.pop("modalities", None)
-        return RunConfig(**description)
+        return RunConfig.from_dict(description)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -76,29 +72,15 @@ def runs_folder(output: str | Path | None) -> Path:
 
 
 def run_name(config: RunConfig, data_fingerprint: str, *, method: str | None = None) -> str:
-    """Readable, and unique to configuration, data and the library's code: equal names mean equal
-    results."""
-    settings = {
-        k: v
-        for k, v in config.to_dict().items()
-        if k not in ("dataset", "data_seed", "checkpoint_steps")
-    }
-    key = json.dumps([settings, data_fingerprint, code_fingerprint(), method], sort_keys=True)
-    return f"{method or config.method}-seed{config.seed}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    """Readable, and unique to configuration, data and the behaviour of the training code: equal
+    names mean equal results."""
+    key = run_key(config, data_fingerprint, behaviour(), method)
+    return f"{method or config.method}-seed{config.seed}-{key}"
 
 
 def finished(folder: Path) -> Run | None:
     """The run in a folder if it is complete: `environment.json` is written last."""
     return Run(folder) if (folder / "environment.json").is_file() else None
-
-
-def code_fingerprint() -> str:
-    """Hash of the code that can change a result: what training imports."""
-    digest = hashlib.sha256()
-    for path in modules("hypertax.training.trainer"):
-        if not path.name.startswith(_WITHOUT_EFFECT):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def peak_memory(device: torch.device) -> int:
@@ -130,6 +112,8 @@ def write_environment(folder: Path, **facts) -> None:
         "system": platform.system(),
         "versions": versions,
         "commit": _commit(),
+        "behaviour": behaviour(),
+        "sources": own_fingerprint(),
         **facts,
     }
     write_text(folder / "environment.json", json.dumps(record, indent=2) + "\n")

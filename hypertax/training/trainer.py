@@ -11,29 +11,31 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
-from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.batches import Specimens, loader
+from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import selection_score
 from hypertax.evaluation.cones import geometry
 from hypertax.files import atomic_path, processors, shown, write_text
 from hypertax.geometry.spaces import CapSpace
 from hypertax.model.model import HypertaxModel, build_model, embed
-from hypertax.training.large_batch import LargeBatch, random_state, set_random_state
+from hypertax.training.checkpoints import Checkpoints, Progress
+from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
+from hypertax.training.optimizer import build_optimizer, build_schedule
 from hypertax.training.runs import (
     Run,
     finished,
@@ -65,7 +67,13 @@ def train(
     embed, and write a run folder.
 
     A finished run of the same configuration, data and code is returned as it is; an interrupted one
-    goes on from its last epoch.
+    goes on from its last checkpoint.
+
+    Args:
+        config: the run.
+        specimens: a table as `hypertax.data` gives it, with splits.
+        output: folder of the runs; the repository's `runs` without it.
+        progress: print, and show a progress bar.
 
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch.
@@ -79,7 +87,7 @@ def train(
         return run
     # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
     # would have.
-    return _Training(config, specimens, folder, data, progress).run()
+    return Trainer(config, specimens, folder, data, progress).run()
 
 
 def unaligned(
@@ -89,20 +97,23 @@ def unaligned(
     output: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
-    """The encoders before any joint training: pretrained ones at paper scale, randomly initialised
-    ones at the tiny preset."""
+    """The run of a model before any training, as a baseline.
+
+    Its encoders are pretrained in the preset `paper`, and randomly initialised where they are
+    trained from scratch. Arguments as for `train`.
+    """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data, method="unaligned")
     run = finished(folder)
     if run:
         return run
-    training = _Training(config, specimens, folder, data, progress)
+    training = Trainer(config, specimens, folder, data, progress)
     training.at.history = [training.validate(epoch=0)]
     return training.finish(best_epoch=0)
 
 
 def accelerator_of(config: RunConfig):
-    """The device and the processes that a configuration trains with: an
+    """The device and the processes that a configuration trains with, an
     `accelerate.Accelerator`."""
     from accelerate import Accelerator
     from accelerate.utils import InitProcessGroupKwargs
@@ -114,65 +125,86 @@ def accelerator_of(config: RunConfig):
     )
 
 
-class _Training:
-    """One run in progress; `data` is the fingerprint of its specimens."""
+class Trainer:
+    """One run in progress.
+
+    Args:
+        config: the run.
+        specimens: the whole table: training, validation and all that is embedded in the end.
+        folder: of the run.
+        data: fingerprint of the specimens.
+        progress: print, and show a bar; the first process alone does.
+    """
 
     def __init__(
         self, config: RunConfig, specimens: pd.DataFrame, folder: Path, data: str, progress: bool
     ) -> None:
-        from accelerate.utils import broadcast
-
-        self.config, self.folder, self.data = config, folder, data
+        self.config, self.specimens, self.folder, self.data = config, specimens, folder, data
         self.started = time.perf_counter()
-        self.accelerator = accelerator_of(config)
+        self._join_processes(progress)
+        self._build_model()
+        self._load_data()
+        self._plan_steps()
+        self.checkpoints = Checkpoints(
+            folder, self.accelerator, self.model, self.optimizer, self.schedule
+        )
+        self.at = Progress()
+
+    def _join_processes(self, progress: bool) -> None:
+        self.accelerator = accelerator_of(self.config)
         self.device = self.accelerator.device
         self.first = self.accelerator.is_main_process
-        torch.set_num_threads(
-            config.threads or max(1, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-        )
         self.progress = progress and self.first
-        self.specimens = specimens
-        self.names = Names(specimens, cumulative=config.entailment_text == "cumulative")
-        is_training = specimens["split"].isin(TRAINING_SPLITS).to_numpy()
-        model = build_model(config, specimens, self.names, is_training)
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        torch.set_num_threads(self.config.threads or max(1, processors() // here))
+
+    def _build_model(self) -> None:
+        from accelerate.utils import broadcast
+
+        config = self.config
+        self.index = TaxonIndex(self.specimens, cumulative=config.entailment_text == "cumulative")
+        self.is_training = self.specimens["split"].isin(TRAINING_SPLITS).to_numpy()
+        model = build_model(config, self.specimens, self.index, self.is_training)
         self.model = model.to(self.device)
         if self.accelerator.num_processes > 1:
             # Equal seeds made them equal; the first one's are what counts.
             for value in self.model.state_dict().values():
                 value.copy_(broadcast(value))
-        self.step = LargeBatch(
-            Objective(config, self.names, model, self.device), self.accelerator, config.micro_batch
-        )
-        rows = np.flatnonzero(is_training)
+        objective = Objective(config, self.index, self.model, self.device)
+        self.step = LargeBatch(objective, self.accelerator, config.micro_batch)
+
+    def _load_data(self) -> None:
+        self.training_data = self._tensors(self._training_rows(), augment=True)
+        validated = [*VALIDATION_QUERIES, *KEY_SPLITS]
+        self.validation_rows = np.flatnonzero(self.specimens["split"].isin(validated).to_numpy())
+        self.validation_data = self._tensors(self.validation_rows)
+
+    def _training_rows(self) -> np.ndarray:
+        config, processes = self.config, self.accelerator.num_processes
+        rows = np.flatnonzero(self.is_training)
         if config.max_specimens and len(rows) > config.max_specimens:
             rows = np.sort(
                 np.random.default_rng(config.seed).choice(rows, config.max_specimens, replace=False)
             )
-        if min(len(rows), config.batch_size // 2) < self.accelerator.num_processes:
+        if min(len(rows), config.batch_size // 2) < processes:
             raise ValueError(
-                f"{self.accelerator.num_processes} processes are too many for batches of"
-                f" {config.batch_size} of {len(rows)} specimens: each needs"
-                " one even of the last, which may be half as large."
+                f"{processes} processes are too many for batches of {config.batch_size} of"
+                f" {len(rows)} specimens: each needs one even of the last, which may be half as"
+                " large."
             )
-        self.training_data = self._tensors(model, rows, augment=True)
-        in_validation = specimens["split"].isin([*VALIDATION_QUERIES, *KEY_SPLITS]).to_numpy()
-        self.validation_rows = np.flatnonzero(in_validation)
-        self.validation_data = self._tensors(model, self.validation_rows)
+        return rows
+
+    def _plan_steps(self) -> None:
+        config = self.config
         self.steps_per_epoch = len(self._batches(seed=0))
         self.epochs = max(config.epochs, math.ceil(config.steps / self.steps_per_epoch))
-        self.optimizer = _optimizer(model, config)
-        peaks = [group["lr"] for group in self.optimizer.param_groups]
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer,
-            peaks,
-            total_steps=self.epochs * self.steps_per_epoch + 1,
-            pct_start=config.warmup,
-        )
-        self.at = _Progress()
+        self.optimizer = build_optimizer(self.model, config)
+        steps = self.epochs * self.steps_per_epoch
+        self.schedule = build_schedule(self.optimizer, steps, config.warmup)
 
-    def _tensors(self, model: HypertaxModel, rows: np.ndarray, augment: bool = False) -> Specimens:
+    def _tensors(self, rows: np.ndarray, augment: bool = False) -> Specimens:
         table = self.specimens.iloc[rows].reset_index(drop=True)
-        data = model.tensors(table, self.names.take(rows), augment=augment)
+        data = self.model.tensors(table, self.index.take(rows), augment=augment)
         if data.photographs:
             data.photographs.remember()
         return data
@@ -196,13 +228,13 @@ class _Training:
         at = self.at
         if not at.history:
             at.history = [self.validate(epoch=0)]
-        bar = tqdm(
+        bar = progress_bar(
             total=self.epochs * self.steps_per_epoch,
             initial=at.epoch * self.steps_per_epoch + at.batch,
             desc=self.config.method,
             disable=not self.progress,
             mininterval=2,
-            unit="step",
+            unit=" steps",
         )
         with bar:
             while at.epoch < self.epochs:
@@ -213,10 +245,9 @@ class _Training:
                 bar.set_postfix(loss=f"{losses['loss']:.3f}", validation=f"{score:.3f}")
                 if at.best is None or score > at.history[at.best]["selection"]:
                     at.best = at.epoch
-                    self._save_best()
-                self._checkpoint()
-        if self.first:
-            self.model.load_state_dict(load_file(self.folder / "best.safetensors"))
+                    self.checkpoints.save_best()
+                self.checkpoint()
+        self.checkpoints.load_best()
         return self.finish(at.best)
 
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, float]:
@@ -248,15 +279,15 @@ class _Training:
                 and at.batch % self.config.checkpoint_steps == 0
                 and at.batch < self.steps_per_epoch
             ):
-                self._checkpoint()
+                self.checkpoint()
         return {
             "learning_rate": self.schedule.get_last_lr()[0],
             **{name: value / at.batch for name, value in at.sums.items()},
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, its losses aside; made by the first process, known to
-        all."""
+        """The history's row of an epoch, without its losses; the first process makes it, and all get
+        it."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list
@@ -277,7 +308,7 @@ class _Training:
         model = self.model
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
         embeddings = embed(
-            model, table, data=self.validation_data, names=self.names.take(self.validation_rows)
+            model, table, data=self.validation_data, index=self.index.take(self.validation_rows)
         )
         row = {
             "epoch": epoch,
@@ -316,21 +347,22 @@ class _Training:
             peak_memory_mib=peak_memory(self.device),
             data_fingerprint=self.data,
         )
-        for leftover in ("checkpoint.pt", "best.safetensors"):
-            (self.folder / leftover).unlink(missing_ok=True)
+        self.checkpoints.remove()
 
     def _embed_all(self, model: HypertaxModel) -> Embeddings:
         keep = np.flatnonzero((self.specimens["split"] != "no_split").to_numpy())
-        names = self.names.take(keep)
+        index = self.index.take(keep)
         table = self.specimens.iloc[keep].reset_index(drop=True)
-        data = model.tensors(table, names)
-        embeddings = embed(model, table, data=data, names=names, progress=self.progress)
+        data = model.tensors(table, index)
+        embeddings = embed(model, table, data=data, index=index, progress=self.progress)
         self._list_unreadable(data)
         return embeddings
 
     def _list_unreadable(self, embedded: Specimens) -> None:
-        """Write the photographs that the first process could not read since it started, one a line,
-        into the run folder."""
+        """List the photographs that could not be read in a file of the run folder, one a line.
+
+        The first process writes those that it tried itself since it started.
+        """
         seen = [
             data.photographs.unreadable()
             for data in (self.training_data, self.validation_data, embedded)
@@ -344,109 +376,30 @@ class _Training:
                 f" {shown(self.folder / UNREADABLE)}."
             )
 
-    def _save_best(self) -> None:
-        if self.first:
-            with atomic_path(self.folder / "best.safetensors") as temporary:
-                save_file(
-                    {name: value.contiguous() for name, value in self.model.state_dict().items()},
-                    temporary,
-                )
-
-    def _checkpoint(self) -> None:
-        # Of every process: (processes, bytes).
-        random = [
-            self.accelerator.gather(state[None].to(self.device)).cpu()
-            for state in random_state(self.device)
-        ]
-        state = {
-            **vars(self.at),
-            "where": [self.accelerator.num_processes, self.device.type],
-            "seconds": time.perf_counter() - self.started,
-            "random": random,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-        }
-        if self.first:
-            with atomic_path(self.folder / "checkpoint.pt") as temporary:
-                torch.save(state, temporary)
+    def checkpoint(self) -> None:
+        """Write how far the run has come."""
+        self.checkpoints.save(self.at, time.perf_counter() - self.started)
 
     def _resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
+        found = self.checkpoints.resume()
+        if found is None:
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.at = _Progress(**{name: state[name] for name in vars(self.at)})
-        here = [self.accelerator.num_processes, self.device.type]
-        if self.at.batch and state["where"] != here:
-            raise ValueError(
-                f"{shown(self.folder)} was interrupted within an epoch of {state['where'][0]}"
-                f" processes on {state['where'][1]}: go on with"
-                " the same, or delete it."
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.at.batch:
-            # An epoch begins with a seed of its own.
-            set_random_state(
-                [part[self.accelerator.process_index].clone() for part in state["random"]],
-                self.device,
-            )
-        self.started = time.perf_counter() - state["seconds"]
+        self.at, seconds = found
+        self.started = time.perf_counter() - seconds
         if self.progress:
-            within = (
-                f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
-            )
+            steps = f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
             print(
-                f"Going on after epoch {self.at.epoch}{within} of {self.epochs} of"
+                f"Going on after epoch {self.at.epoch}{steps} of {self.epochs} of"
                 f" {shown(self.folder)}."
             )
-
-
-@dataclass
-class _Progress:
-    """How far a training has come.
-
-    epoch: epochs finished. batch: steps made of the next one. sums: of its loss terms. best: the
-    epoch with the highest validation score.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    best: int | None = None
-    history: list[dict] = field(default_factory=list)
-
-
-def _optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Optimizer:
-    """AdamW or Adam, without decay on scalars, norms and biases: decay would pull curvature and
-    temperature towards one."""
-    rates = {"encoders.image.": config.image_rate, "encoders.text.": config.text_rate}
-    groups = []
-    for part in ("", *rates):
-        own = [
-            p
-            for name, p in model.named_parameters()
-            if p.requires_grad and next(filter(name.startswith, rates), "") == part
-        ]
-        rate = rates.get(part, 1.0)
-        for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
-            groups.append(
-                {
-                    "params": [p for p in own if (p.ndim >= 2) == matrices],
-                    "weight_decay": decay,
-                    "lr": config.learning_rate * rate,
-                }
-            )
-    groups = [group for group in groups if group["params"]]
-    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups)
 
 
 def _space_numbers(model: HypertaxModel) -> dict[str, float]:
     if model.space.name == "euclidean":
         return {}
     scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
-    share = {"share": model.space.share.item()} if isinstance(model.space, CapSpace) else {}
-    return {"curvature": model.space.curvature.item()} | scales | share
+    numbers = {"curvature": model.space.curvature.item()} | scales
+    if isinstance(model.space, CapSpace):
+        # The column's name is that of all runs so far.
+        numbers["share"] = model.space.contraction.item()
+    return numbers

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from benchmarks.images import bench_images
 from hypertax.data import images
 from hypertax.data.barcodes.codes import BarcodeCodes
-from hypertax.data.batches import Names, Specimens, loader
+from hypertax.data.batches import Specimens, loader
 from hypertax.data.images import (
     MEAN,
     STD,
@@ -24,6 +24,7 @@ from hypertax.data.images import (
     random_bytes,
     random_view,
 )
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.taxonomy import RANKS
 
 
@@ -49,7 +50,7 @@ def files(tmp_path_factory):
 def specimens(files, size=224, *, augment=True, codes=None):
     reads = ["".join(np.random.default_rng(n).choice(list("ACGT"), 60)) for n in range(len(files))]
     table = pd.DataFrame({"image": files, "barcode": reads} | dict.fromkeys(RANKS))
-    return Specimens(table, Names(table), codes, size, augment=augment)
+    return Specimens(table, TaxonIndex(table), codes, size, augment=augment)
 
 
 def broken(folder, kind):

@@ -12,7 +12,7 @@ import pytest
 from bioscan_dataset.bioscan1m import CLIBD_VALID_SPLITS, load_bioscan1m_metadata
 from PIL import Image
 
-from hypertax.data.simulation import simulate as simulate_module
+from hypertax.data.simulation import dataset as simulation
 from hypertax.data.simulation.barcodes import LENGTH, barcodes
 from hypertax.data.simulation.dataset import METADATA, TREE, simulate
 from hypertax.data.simulation.images import ASPECTS, SHORT_SIDE, photograph
@@ -285,7 +285,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(simulate_module, "_photographs", full)
+    monkeypatch.setattr(simulation, "_photographs", full)
     with pytest.raises(
         OSError,
         match=r"^The simulated data set could not be written to .*: No space left on device\.$",

@@ -4,7 +4,9 @@ sentences where it fails."""
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hypertax.data import data_set_name, fingerprint, load_specimens, summarise
+from hypertax.config.run_config import RunConfig
+from hypertax.data import READERS, data_set_name, fingerprint, load_specimens, summarise
 from hypertax.data.check import SpecimenTableError
-from hypertax.data.specimens import known_rank_counts
 from hypertax.data.split import SPLITS, clibd_split
 from hypertax.data.table import COLUMNS, clean_barcodes, read_fasta, read_table
 from hypertax.files import ROOT
@@ -385,15 +387,6 @@ def test_summaries():
         "known genus": 2,
         "known species": 2,
     }
-    stops = known_rank_counts(specimens())
-    assert stops.loc["no_split"].to_dict() == {
-        "none": 1,
-        "order": 0,
-        "family": 1,
-        "genus": 0,
-        "species": 0,
-    }
-    assert stops.loc["all"].sum() == 4
 
 
 @pytest.mark.parametrize(
@@ -408,6 +401,45 @@ def test_summaries():
 )
 def test_data_set_name(dataset, name):
     assert data_set_name(dataset) == name
+
+
+def test_a_new_data_set_is_one_entry(monkeypatch):
+    specimens = pd.DataFrame({"sampleid": ["S1"]})
+    asked = {}
+
+    def read(**given):
+        asked.update(given)
+        return specimens
+
+    monkeypatch.setitem(READERS, "museum", read)
+    assert load_specimens("museum", seed=3) is specimens
+    assert asked == {"seed": 3, "data_dir": None, "download": False}
+    assert data_set_name("museum") == "museum"
+    assert data_set_name("elsewhere/museum.csv") == "museum-table"
+    with pytest.raises(ValueError, match="'museum' or the path of a table"):
+        load_specimens("nowhere.tsv")
+
+
+def test_the_data_sets_that_people_are_told_of_are_those_that_can_be_read():
+    """The default of a run, of make and of the pipeline, and the comment in each notebook."""
+    assert RunConfig.create("tiny").dataset in READERS
+    (default,) = re.findall(r"(?m)^DATASET = (.+)$", (ROOT / "Makefile").read_text())
+    assert default in READERS
+    for path in sorted((ROOT / "notebooks").glob("0*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        (parameters,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+        (line,) = [row for row in parameters["source"] if row.startswith("dataset = ")]
+        assert all(f'"{name}"' in line for name in READERS), path.name
+
+
+def test_simulating_without_its_packages_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "msprime", None)
+    for name in ("dataset", "barcodes"):
+        monkeypatch.delitem(sys.modules, f"hypertax.data.simulation.{name}", raising=False)
+    with pytest.raises(
+        ValueError, match=r"need the package msprime: install hypertax\[notebooks\]"
+    ):
+        load_specimens("simulated", data_dir=tmp_path)
 
 
 @pytest.mark.skipif(
@@ -428,5 +460,6 @@ def test_insect1k_works_as_it_is():
 
 
 def test_the_table_needs_no_torch():
-    code = "import sys, hypertax.data; sys.exit('torch' in sys.modules)"
+    names = "load_specimens, read_table, summarise"
+    code = f"import sys; from hypertax.data import {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -10,15 +10,19 @@ from hypertax.data.split import KEY_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import (
     COLUMNS,
-    PAIRINGS,
+    METRICS,
+    Metric,
     accuracy,
-    accuracy_by_rank,
     evaluate,
-    example_queries,
     harmonic_mean,
+    query_counts,
     selection_score,
 )
+from hypertax.evaluation.comparison import compare
+from hypertax.evaluation.label_transfer import example_queries, predictions
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.files import ROOT
+from hypertax.tables.accuracy import novel_table
 from hypertax.taxonomy import RANKS
 
 PREDICTIONS = ROOT.parent / "shared" / "data" / "clibd_predictions"
@@ -272,22 +276,54 @@ def test_retrieval_examples_refuse_what_is_absent():
 )
 def test_reproduces_clibd(split, micro, macro, queries):
     predictions = pd.read_csv(PREDICTIONS / f"IDT_val_top1_{split}_i2i_results.csv.gz")
-    found = accuracy_by_rank(predictions).set_index(["rank", "average"])
-    assert 100 * found.loc[("species", "micro"), "value"] == pytest.approx(micro, abs=0.05)
-    assert 100 * found.loc[("species", "macro"), "value"] == pytest.approx(macro, abs=0.05)
-    assert set(found["queries"]) == {queries}
+    assert predictions["gt_species"].count() == queries
+    species = predictions["gt_species"], predictions["pred_species"]
+    assert 100 * accuracy(*species, average="micro") == pytest.approx(micro, abs=0.05)
+    assert 100 * accuracy(*species, average="macro") == pytest.approx(macro, abs=0.05)
     for rank in RANKS:
-        correct = predictions[f"gt_{rank}"] == predictions[f"pred_{rank}"]
-        assert found.loc[(rank, "micro"), "value"] == pytest.approx(correct.mean())
-        assert found.loc[(rank, "macro"), "value"] == pytest.approx(
-            correct.groupby(predictions[f"gt_{rank}"]).mean().mean()
-        )
+        true, predicted = predictions[f"gt_{rank}"], predictions[f"pred_{rank}"]
+        correct = true == predicted
+        assert accuracy(true, predicted, average="micro") == pytest.approx(correct.mean())
+        by_class = correct.groupby(true).mean()
+        assert accuracy(true, predicted, average="macro") == pytest.approx(by_class.mean())
 
 
-def test_accuracy_by_rank_leaves_out_a_rank_without_columns():
-    predictions = pd.DataFrame({"true_genus": ["A", "B", None], "said_genus": ["A", None, "A"]})
-    found = accuracy_by_rank(predictions, true="true_{rank}", predicted="said_{rank}")
-    assert found[["rank", "average", "value", "queries", "classes"]].values.tolist() == [
-        ["genus", "micro", 0.5, 2, 2],
-        ["genus", "macro", 0.5, 2, 2],
-    ]
+def test_a_metric_defined_once_is_in_scores_comparisons_and_tables(monkeypatch):
+    """The share of the best class: nothing else has to be changed for it."""
+    best = Metric("Best class", lambda right, answers, sizes: (right / sizes).max(axis=-1))
+    monkeypatch.setitem(METRICS, "best", best)
+    embeddings = random_embeddings(seed=2)
+    scores = evaluate(embeddings, ks=(1,), rankings=("distance",))
+    assert set(scores["average"]) == {"micro", "macro", "best"}
+    answers = predictions(embeddings)
+    own = answers[(answers["pairing"] == "DNA to DNA") & (answers["split"] == "unseen")]
+    own = own[(own["protocol"] == "novel") & own["gt_genus"].notna()]
+    expected = (own["gt_genus"] == own["pred_genus"]).groupby(own["gt_genus"]).mean().max()
+    assert 0 < expected == accuracy(own["gt_genus"], own["pred_genus"], average="best")
+    novel = scores[(scores["protocol"] == "novel") & (scores["average"] == "best")]
+    novel = novel.set_index(["pairing", "rank"])["value"]
+    assert novel["DNA to DNA", "genus"] == expected
+
+    both = pd.concat([answers.assign(method=name, run=name, seed=0) for name in ("one", "two")])
+    both.loc[both["method"] == "two", "pred_genus"] = "nothing"
+    found = compare(both, "two", resamples=5)
+    found = found[(found["average"] == "best") & (found["protocol"] == "novel")]
+    found = found.set_index(["pairing", "rank"])["difference"]
+    assert found["DNA to DNA", "genus"] == pytest.approx(expected)
+
+    table = novel_table(scores.assign(method="one", run="one", seed=0))
+    assert set(table.tidy["average"]) == {"micro", "macro", "best"}
+    assert "best" in table.markdown()
+
+
+def test_query_counts_are_those_of_the_species_of_each_split():
+    embeddings = random_embeddings(seed=4)
+    counts = query_counts(evaluate(embeddings)).set_index(["pairing", "split"])
+    table = embeddings.table
+    for (pairing, kind), row in counts.iterrows():
+        own = table[
+            (table["modality"] == PAIRINGS[pairing][0]) & (table["split"] == f"test_{kind}")
+        ]
+        assert row["queries"] == own["species"].count()
+        assert row["classes"] == own["species"].nunique()
+    assert len(counts) == 6

@@ -1,6 +1,7 @@
 """Predictions against `evaluate`, the bootstrap against literal loops and against known truths, and
 what the sentences may say."""
 
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,23 +11,11 @@ from comparison_cases import cells, shifted
 from random_embeddings import random_embeddings
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import (
-    PAIRINGS,
-    accuracy,
-    accuracy_by_rank,
-    evaluate,
-    harmonic_mean,
-)
-from hypertax.evaluation.comparison import (
-    BETTER,
-    NEITHER,
-    WORSE,
-    compare,
-    each_run,
-    predictions,
-    sentences,
-    study_predictions,
-)
+from hypertax.evaluation.accuracy import METRICS, accuracy, evaluate, harmonic_mean
+from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE, compare, sentences
+from hypertax.evaluation.label_transfer import predictions
+from hypertax.evaluation.members import each_run, study_predictions
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.taxonomy import RANKS
 
 
@@ -77,12 +66,15 @@ def test_accuracies_of_the_predictions_are_those_of_evaluate(space, stage):
     expected = evaluate(embeddings, stage, ks=(1,), rankings=("distance",))
     expected = expected[expected["split"] != "harmonic"]
     keys = ["protocol", "pairing", "split", "rank", "average"]
-    parts = [
-        accuracy_by_rank(part).assign(**dict(zip(keys[:3], key, strict=True)))
-        for key, part in found.groupby(keys[:3])
-    ]
-    ours = pd.concat(parts)
-    ours = ours[ours["queries"] > 0].set_index(keys)[["value", "queries", "classes"]].sort_index()
+    ours = []
+    for key, part in found.groupby(keys[:3]):
+        for rank, average in product(RANKS, METRICS):
+            true = part[f"gt_{rank}"]
+            if true.notna().any():
+                value = accuracy(true, part[f"pred_{rank}"], average=average)
+                ours.append((*key, rank, average, value, true.count(), true.nunique()))
+    ours = pd.DataFrame(ours, columns=[*keys, "value", "queries", "classes"])
+    ours = ours.set_index(keys).sort_index()
     theirs = expected.set_index(keys)[["value", "queries", "classes"]].sort_index()
     assert len(theirs) == 3 * (4 * 2 + 3) * 2
     # Macro means sum the classes in another order.
@@ -153,12 +145,7 @@ def test_differences_by_hand():
 
 def test_differences_are_those_of_evaluate_averaged_over_seeds():
     study = [
-        SimpleNamespace(
-            row=SimpleNamespace(label=label),
-            seed=seed,
-            run=SimpleNamespace(name=f"{label}-{seed}"),
-            embeddings=embeddings,
-        )
+        SimpleNamespace(method=label, seed=seed, name=f"{label}-{seed}", embeddings=embeddings)
         for label, space in (("flat", "euclidean"), ("curved", "lorentz"))
         for seed in range(2)
         for embeddings in [shifted(random_embeddings(space, seed=5), seed)]

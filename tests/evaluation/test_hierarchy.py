@@ -10,7 +10,6 @@ from random_embeddings import random_embeddings
 from scipy.stats import spearmanr
 
 from hypertax.embeddings import COLUMNS, Embeddings
-from hypertax.evaluation.comparison import predictions
 from hypertax.evaluation.hierarchy import (
     FIRST_WRONG,
     PREFIXES,
@@ -18,6 +17,7 @@ from hypertax.evaluation.hierarchy import (
     hierarchy_scores,
     patristic_distances,
 )
+from hypertax.evaluation.label_transfer import predictions
 from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
 

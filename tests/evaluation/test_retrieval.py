@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hypertax.evaluation.retrieval import nearest_keys
+from hypertax.evaluation.retrieval import nearest_vectors
 from hypertax.geometry import lorentz as L
 
 
@@ -52,7 +52,7 @@ def test_agrees_with_literal_loops(space, curvature, by, chunk):
         rng.normal(size=(61, 5)).astype(np.float32),
     )
     options = {"space": space, "curvature": curvature, "k": 4, "by": by}
-    indices, similarity = nearest_keys(queries, keys, chunk=chunk, **options)
+    indices, similarity = nearest_vectors(queries, keys, chunk=chunk, **options)
     expected, values = brute_force(queries, keys, **options)
     assert indices.dtype == torch.int64
     np.testing.assert_array_equal(indices.numpy(), expected)
@@ -62,7 +62,7 @@ def test_agrees_with_literal_loops(space, curvature, by, chunk):
 def test_similarity_is_the_lorentz_inner_product_of_the_lifted_points():
     rng = np.random.default_rng(1)
     queries, keys = torch.tensor(rng.normal(size=(6, 4))), torch.tensor(rng.normal(size=(9, 4)))
-    indices, similarity = nearest_keys(queries, keys, space="lorentz", curvature=0.7, k=3)
+    indices, similarity = nearest_vectors(queries, keys, space="lorentz", curvature=0.7, k=3)
     gram = L.pairwise_inner(L.exp0(queries, 0.7), L.exp0(keys, 0.7), 0.7)
     torch.testing.assert_close(similarity, gram.gather(1, indices))
     torch.testing.assert_close(similarity, gram.topk(3).values)
@@ -71,8 +71,8 @@ def test_similarity_is_the_lorentz_inner_product_of_the_lifted_points():
 def test_distance_and_angle_differ_where_a_hub_sits_at_the_origin():
     queries = np.array([[3.0, 0.0]], dtype=np.float32)
     keys = np.array([[-0.1, 0.1], [1.5, 2.6]], dtype=np.float32)
-    by_distance, _ = nearest_keys(queries, keys, space="lorentz", curvature=1.0, k=1)
-    by_angle, _ = nearest_keys(queries, keys, space="lorentz", curvature=1.0, k=1, by="angle")
+    by_distance, _ = nearest_vectors(queries, keys, space="lorentz", curvature=1.0, k=1)
+    by_angle, _ = nearest_vectors(queries, keys, space="lorentz", curvature=1.0, k=1, by="angle")
     assert (by_distance.item(), by_angle.item()) == (0, 1)
 
 
@@ -83,7 +83,7 @@ def test_equal_keys_come_in_the_order_of_their_index(space, curvature, by, chunk
     distinct = rng.normal(size=(4, 33)).astype(np.float32)
     which = rng.integers(0, 4, size=50)
     queries = distinct + rng.normal(size=(4, 33)).astype(np.float32) * 0.01
-    indices, similarity = nearest_keys(
+    indices, similarity = nearest_vectors(
         queries, distinct[which], space=space, curvature=curvature, k=6, by=by, chunk=chunk
     )
     for q in range(4):
@@ -96,10 +96,12 @@ def test_different_keys_at_one_distance_are_a_tie():
     # for the cosine.
     angle = np.linspace(0, 6, 11)
     ring = (2 - 1e-13 * np.arange(11))[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    indices, _ = nearest_keys(np.zeros((1, 2)), ring, space="lorentz", curvature=1.0, k=3, chunk=4)
+    indices, _ = nearest_vectors(
+        np.zeros((1, 2)), ring, space="lorentz", curvature=1.0, k=3, chunk=4
+    )
     assert indices.tolist() == [[0, 1, 2]]
     parallel = np.arange(1, 9)[:, None] * np.array([[1.0, 1.0, 0.3]])
-    assert nearest_keys(parallel[:1], parallel, space="euclidean", k=8)[0].tolist() == [
+    assert nearest_vectors(parallel[:1], parallel, space="euclidean", k=8)[0].tolist() == [
         list(range(8))
     ]
 
@@ -108,7 +110,7 @@ def test_more_ties_than_candidates_still_start_at_the_lowest_index():
     """A zero query has cosine 0 with every key: 300 exact ties, over several blocks."""
     keys = np.random.default_rng(3).normal(size=(300, 8)).astype(np.float32)
     for chunk in (20, 300):
-        indices, similarity = nearest_keys(
+        indices, similarity = nearest_vectors(
             np.zeros((2, 8), np.float32), keys, space="euclidean", k=5, chunk=chunk
         )
         assert indices.tolist() == [[0, 1, 2, 3, 4]] * 2
@@ -122,7 +124,7 @@ def test_same_ranking_whatever_the_block_size():
         rng.normal(size=(257, 96)).astype(np.float32),
     )
     runs = [
-        nearest_keys(queries, keys, space="lorentz", curvature=1.0, k=5, chunk=chunk)
+        nearest_vectors(queries, keys, space="lorentz", curvature=1.0, k=5, chunk=chunk)
         for chunk in (5, 32, 100, 4096)
     ]
     for indices, similarity in runs[1:]:
@@ -156,7 +158,7 @@ def test_ranking_at_radius_eleven_where_fp32_cannot_tell():
 
         exact = [inner(query, key) for key in keys]
         expected = sorted(range(len(keys)), key=lambda i: -exact[i])
-    indices, similarity = nearest_keys(query[None], keys, space="lorentz", curvature=1.0, k=20)
+    indices, similarity = nearest_vectors(query[None], keys, space="lorentz", curvature=1.0, k=20)
     assert indices[0].tolist() == expected
     np.testing.assert_allclose(
         similarity[0].numpy(), [float(exact[i]) for i in expected], rtol=1e-7
@@ -169,16 +171,16 @@ def test_fewer_keys_than_k_no_queries_no_keys():
     keys = np.eye(3, dtype=np.float32)
     for space, curvature in (("euclidean", None), ("lorentz", 1.0)):
         options = {"space": space, "curvature": curvature, "k": 5}
-        assert nearest_keys(keys[1:], keys, **options)[0].tolist() == [[1, 0, 2], [2, 0, 1]]
-        assert nearest_keys(keys[:0], keys, **options)[0].shape == (0, 3)
-        indices, similarity = nearest_keys(keys, keys[:0], **options)
+        assert nearest_vectors(keys[1:], keys, **options)[0].tolist() == [[1, 0, 2], [2, 0, 1]]
+        assert nearest_vectors(keys[:0], keys, **options)[0].shape == (0, 3)
+        indices, similarity = nearest_vectors(keys, keys[:0], **options)
         assert indices.shape == similarity.shape == (3, 0)
 
 
 def test_input_is_left_as_it_is_and_carries_no_gradient():
     queries = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     before = queries.detach().clone()
-    _, similarity = nearest_keys(queries, queries, space="lorentz", curvature=1.0, k=1)
+    _, similarity = nearest_vectors(queries, queries, space="lorentz", curvature=1.0, k=1)
     assert not similarity.requires_grad
     assert torch.equal(queries.detach(), before)
 
@@ -202,4 +204,4 @@ def test_errors_name_what_is_wrong(change, says):
         "curvature": 1.0,
     } | change
     with pytest.raises(ValueError, match=says):
-        nearest_keys(given.pop("queries"), given.pop("keys"), **given)
+        nearest_vectors(given.pop("queries"), given.pop("keys"), **given)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.specimens_in_cones import ALL, specimens_in_cones
+from hypertax.evaluation.cones import ALL, specimens_in_cones
 from hypertax.study.recipes import CELLS, strongest, validation_means
 from hypertax.taxonomy import RANKS
 

@@ -7,18 +7,24 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image
 
 matplotlib.use("Agg")
+
+from figure_checks import assert_readable, texts
 
 from hypertax import figures
 from hypertax.embeddings import Embeddings
 from hypertax.figures import disk
 from hypertax.figures import method as method_drawing
-from hypertax.figures.spaces import share_in_cone
+from hypertax.figures.disk import share_in_cone
 from hypertax.figures.style import PALETTE, SMALL, new_figure, save_figure
 from hypertax.figures.tree import tree_from_labels, tree_from_newick
 from hypertax.geometry import lorentz as L
+from hypertax.geometry import poincare
 from hypertax.taxonomy import RANKS, taxa
 
 SPLIT_NAMES = (
@@ -158,6 +164,49 @@ def scores(pairings=("DNA to DNA", "image to DNA")) -> pd.DataFrame:
     )
 
 
+def with_novel(table: pd.DataFrame) -> pd.DataFrame:
+    """The scores and, as if they were of novel species, those of unseen ones again."""
+    unseen = table[table["split"] == "unseen"].assign(protocol="novel")
+    return pd.concat([table, unseen], ignore_index=True)
+
+
+def differences(methods=("Hyperbolic CL",), seeds=3) -> pd.DataFrame:
+    """A frame as `compare` makes it: every fifth cell worse, every seventh better."""
+    rows = []
+    for method in methods:
+        for protocol, split in (
+            ("standard", "seen"),
+            ("standard", "unseen"),
+            ("standard", "harmonic"),
+            ("novel", "unseen"),
+        ):
+            for pairing in ("DNA to DNA", "image to DNA"):
+                for rank in RANKS[: 4 if protocol == "standard" else 3]:
+                    for average in ("micro", "macro"):
+                        i = len(rows)
+                        middle = -0.2 if i % 5 == 0 else 0.1 if i % 7 == 0 else 0.01
+                        verdict = {-0.2: "worse", 0.1: "better"}.get(middle, "no difference shown")
+                        rows.append(
+                            {
+                                "method": method,
+                                "reference": "Euclidean CL",
+                                "protocol": protocol,
+                                "pairing": pairing,
+                                "rank": rank,
+                                "split": split,
+                                "average": average,
+                                "difference": middle,
+                                "low": middle - 0.03,
+                                "high": middle + 0.03 + 0.001 * i,
+                                "verdict": verdict,
+                                "queries": 100,
+                                "seeds": seeds,
+                                "seeds_agreeing": seeds,
+                            }
+                        )
+    return pd.DataFrame(rows)
+
+
 def neighbours(specimens: pd.DataFrame, pairing: str) -> pd.DataFrame:
     query, keys = specimens.iloc[2], specimens.iloc[[1, 8, 15]]
     return pd.DataFrame(
@@ -203,6 +252,7 @@ def every_figure(specimens: pd.DataFrame, images: bool = True) -> dict:
         "plane": lambda: figures.euclidean_plane(euclidean),
         "both": lambda: figures.spaces_side_by_side(lorentz, euclidean),
         "accuracy": lambda: figures.accuracy_by_rank(scores(pairings)),
+        "differences": lambda: figures.difference_intervals(differences()),
         "bars": lambda: figures.validation_bars(scores(pairings)),
         "retrieval": lambda: figures.retrieval_examples(neighbours(table, pairings[-1]), table),
         "gallery": lambda: figures.specimen_gallery(table, orders=2, species=2),
@@ -219,7 +269,7 @@ def drawn(specimens) -> dict:
     return every_figure(specimens)
 
 
-PLOTS = ("training", "geometry", "radius", "accuracy", "bars", "distances", "labels")
+PLOTS = ("differences", "training", "geometry", "radius", "accuracy", "bars", "distances", "labels")
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -306,24 +356,24 @@ def test_saving_twice_gives_the_same_bytes(specimens, tmp_path):
 def test_geodesics_are_circles_orthogonal_to_the_rim_with_equal_steps():
     generator = np.random.default_rng(2)
     ends = generator.uniform(-0.65, 0.65, (2, 40, 2))
-    arcs = disk.geodesic(*ends, points=9)
+    arcs = poincare.geodesic(*ends, points=9)
     np.testing.assert_allclose(arcs[:, [0, -1]], ends.transpose(1, 0, 2), atol=1e-12)
     # A circle |p - m|^2 = r^2 orthogonal to the unit circle has |m|^2 = 1 + r^2, that is 2 m.p = 1
     # + |p|^2 for each of its points.
     for arc in arcs:
         centre, *_ = np.linalg.lstsq(2 * arc, 1 + (arc**2).sum(axis=1), rcond=None)
         np.testing.assert_allclose(2 * arc @ centre, 1 + (arc**2).sum(axis=1), rtol=1e-9)
-    space = disk.disk_to_space(arcs, 1.0)
+    space = poincare.disk_to_space(arcs, 1.0)
     steps = L.distance(space[:, 1:], space[:, :-1], 1.0).numpy()
     np.testing.assert_allclose(steps, steps[:, :1].repeat(8, axis=1), rtol=1e-6)
-    straight = disk.geodesic(np.array([[0.1, 0.2]]), np.array([[-0.3, -0.6]]))[0]
+    straight = poincare.geodesic(np.array([[0.1, 0.2]]), np.array([[-0.3, -0.6]]))[0]
     np.testing.assert_allclose(straight @ [2.0, -1.0], 0, atol=1e-12)
 
 
 def test_the_pictures_distance_from_the_centre_is_the_true_one(specimens):
     embeddings = embed(specimens)
     plane = disk.project(embeddings)
-    points = disk.disk_to_space(plane.points, embeddings.curvature)
+    points = poincare.disk_to_space(plane.points, embeddings.curvature)
     expected = np.linalg.norm(embeddings.tangent, axis=1)
     np.testing.assert_allclose(L.radius(points, embeddings.curvature), expected, rtol=1e-5)
     assert 0.3 < plane.share < 1
@@ -334,10 +384,10 @@ def test_the_pictures_distance_from_the_centre_is_the_true_one(specimens):
     ("apex", "c"), [((0.3, 0.2), 1.0), ((-0.5, 0.4), 0.3), ((0.02, -0.05), 1.0)]
 )
 def test_the_cone_is_the_region_of_the_librarys_functions(apex, c):
-    outline = matplotlib.path.Path(disk.cone_outline(apex, c))
+    outline = matplotlib.path.Path(poincare.cone_outline(apex, c))
     generator = np.random.default_rng(3)
     points = generator.uniform(-0.7, 0.7, (4000, 2))
-    parent, child = disk.disk_to_space(np.array(apex), c), disk.disk_to_space(points, c)
+    parent, child = poincare.disk_to_space(np.array(apex), c), poincare.disk_to_space(points, c)
     margin = (
         L.half_aperture(parent, c) - L.exterior_angle(parent.expand_as(child), child, c)
     ).numpy()
@@ -348,7 +398,7 @@ def test_the_cone_is_the_region_of_the_librarys_functions(apex, c):
 
 
 def test_the_method_figures_lineage_is_nested():
-    points = disk.disk_to_space(
+    points = poincare.disk_to_space(
         np.array([method_drawing.place(*where) for where in method_drawing.LINEAGE.values()]),
         method_drawing.CURVATURE,
     )
@@ -392,31 +442,58 @@ def test_an_order_keeps_its_colour_in_every_figure(specimens, drawn):
         assert {c.lower() for c in colours.values()} <= used, name
 
 
-def test_methods_keep_their_colours_whatever_else_is_shown():
-    labels = [
-        "Unaligned",
-        "Euclidean CL",
-        "Hyperbolic CL",
-        "Hyperbolic CL + EL",
-        "Hyperbolic SEL",
-        "Hyperbolic CL + SEL",
-        "Hyperbolic CL, no full text",
-        "Hyperbolic CL + SEL, no full text",
-    ]
-    every = figures.method_colours(labels)
-    assert len(set(every.values())) == len(labels)
-    for label in labels:
-        assert figures.method_colours([label]) == {label: every[label]}
-    assert (
-        len(
-            set(
-                figures.method_colours(
-                    [*labels, *(f"CL + SEL, c = {c}" for c in (0.1, 1, 4))]
-                ).values()
-            )
-        )
-        == len(labels) + 3
+def test_a_label_without_a_look_gets_one_that_no_other_has():
+    given = {"a": figures.Look("#E69F00", "s"), "elsewhere": figures.Look("#000000", "o")}
+    looks = figures.looks_of(["b", "a", "c", "b"], given)
+    assert list(looks) == ["b", "a", "c"] and looks["a"] == given["a"]
+    assert len({look.colour for look in looks.values()}) == 3
+    assert len({look.marker for look in looks.values()}) == 3
+    many = figures.looks_of([str(i) for i in range(17)])
+    assert len({look.colour for look in many.values()}) == 17
+
+
+def test_a_method_has_one_look_in_every_figure(specimens):
+    """Colours and markers of lines are those given, in the drawing and in the legend."""
+    looks = {"Euclidean CL": ("#123456", "D"), "Hyperbolic CL": ("#A02080", "h")}
+    looks = {label: figures.Look(*look) for label, look in looks.items()}
+    runs = {"Hyperbolic CL": history(), "Euclidean CL": history(False)}
+    sweep = figures.sweep_scores(
+        with_novel(scores()), {label: (label, 1.0 + i) for i, label in enumerate(looks)}
     )
+    cells = differences()
+    made = {
+        "training": figures.training_curves(runs, looks),
+        "accuracy": figures.accuracy_by_rank(scores(), looks=looks),
+        "sweep": figures.sweep_curves(sweep, looks=looks),
+        "differences": figures.difference_intervals(cells, looks=looks),
+    }
+    for name, fig in made.items():
+        marked = [line for line in fig.findobj(Line2D) if line.get_marker() in ("D", "h")]
+        found = {(to_hex(line.get_color()).upper(), line.get_marker()) for line in marked}
+        wanted = set(looks.values())
+        assert found == (wanted if name != "differences" else {looks["Hyperbolic CL"]}), name
+    bars = figures.validation_bars(scores(), looks=looks)
+    faces = {to_hex(patch.get_facecolor()).upper() for patch in bars.axes[0].patches}
+    assert faces == {look.colour for look in looks.values()}
+
+
+def test_one_order_is_coloured_by_family(specimens):
+    one = specimens.assign(order="Aptera")
+    families = figures.clade_colours(one)
+    assert families == {"Aidae": PALETTE[0], "Bidae": PALETTE[1]}
+    fig = figures.specimen_gallery(one, orders=2, species=2)
+    assert [ax.get_ylabel() for ax in fig.axes] == ["Aidae", "Bidae"]
+    for fig in (figures.poincare_disk(embed(one)), figures.taxonomy_tree(one)):
+        assert_readable(fig)
+        assert {"Aidae", "Bidae"} <= set(texts(fig))
+    assert "family (species)" in texts(fig)
+
+
+def test_a_dollar_sign_in_a_name_is_a_dollar_sign(specimens):
+    named = specimens.assign(order=specimens["order"].replace({"Aptera": "A$x_1$ptera"}))
+    fig = figures.poincare_disk(embed(named))
+    (text,) = [t for t in fig.findobj(Text) if t.get_text() == "A$x_1$ptera"]
+    assert not text.get_parse_math()
 
 
 def test_accuracies_are_the_tables_means_in_percent():

@@ -14,8 +14,8 @@ from figure_checks import assert_readable, texts
 from hypertax import figures
 from hypertax.embeddings import Embeddings
 from hypertax.figures.collapse import saturation
-from hypertax.figures.disk import project
-from hypertax.figures.spaces import heaped, saturation_radius, taxa_reach
+from hypertax.figures.disk import heaped, project, taxa_reach
+from hypertax.figures.radius import saturation_radius
 from hypertax.figures.style import RANK_COLOURS
 from hypertax.taxonomy import RANKS
 

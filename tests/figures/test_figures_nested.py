@@ -20,13 +20,8 @@ from hypertax.embeddings import Embeddings
 from hypertax.evaluation.unfolding import Clades, Members, unfold
 from hypertax.figures.nested import Stretch
 from hypertax.geometry import lorentz as L
-from hypertax.geometry.nested_cones import (
-    WIDEST,
-    fit_cones,
-    half_angle,
-    radius_of_cone,
-    widest_cone,
-)
+from hypertax.geometry.cone_angles import half_angle, widest_cone
+from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.taxonomy import RANKS
 
 WIDTH = 24
@@ -209,8 +204,24 @@ def test_every_child_is_drawn_at_its_true_angle_and_radius(panels, drawn):
         np.testing.assert_allclose(
             radii, [CURVATURE**0.5 * np.linalg.norm(vector(run, name)) for name in names], rtol=1e-6
         )
-        ticks = [float(label.get_text()) for label in ax.get_xticklabels()]
+        ticks = [float(label.get_text().split()[-1]) for label in ax.get_xticklabels()]
         np.testing.assert_allclose(ticks[1:], stretch.inverse(ax.get_xticks()[1:]), rtol=0.05)
+
+
+def test_titles_say_whether_the_drawn_cones_nest_and_taxa_are_named_beside_their_apex(drawn):
+    titles = [ax.get_title(loc="left").splitlines() for ax in drawn.axes]
+    assert titles[0] == ["Nested", "nested: 6 of 6 cones lie in their parent's"]
+    assert titles[1] == ["Paper", "not nested: 0 of 6 cones lie in their parent's"]
+    for ax in drawn.axes:
+        names = [name for name in outlines(ax)]
+        places = {text.get_text(): np.array(text.get_position()) for text in ax.texts}
+        assert len(places) == len(names) == 7
+        for name, apex in zip(names, apexes(ax), strict=True):
+            shown = name if " " not in name else f"{name[0]}. {name.split()[1]}"
+            assert np.linalg.norm(places[shown] - apex) < 0.6, name
+        boxes = [text.get_window_extent() for text in ax.texts]
+        overlaps = [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+        assert not overlaps
 
 
 def test_radii_keep_their_order_on_paper(panels):
@@ -281,7 +292,7 @@ def test_saturated_cones_are_half_spaces_and_said_to_be(panels):
     fig = figures.nested_cones({"Wide": (run, 0.6)}, ("family", "F00"))
     assert_readable(fig)
     assert (
-        "half-spaces: a, b, c, d, e" in fig.axes[0].get_xlabel()
+        "half-spaces: 5 of 5 cones" in fig.axes[0].get_xlabel()
         and "in all 3 of" in fig.axes[0].get_xlabel()
     )
     assert half_angle(0.5, np.array([20.0]), 0.6) == pytest.approx(

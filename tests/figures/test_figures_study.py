@@ -12,19 +12,15 @@ from PIL import Image
 matplotlib.use("Agg")
 
 from figure_checks import assert_readable, texts
+from walk_cases import LINEAGE, OTHER, line_of_taxa
 
 from hypertax import figures
-from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import evaluate
-from hypertax.figures.confusion import SHARED
+from hypertax.evaluation.walk import bands, taxa_on_the_way
 from hypertax.figures.lineages import label_depth
 from hypertax.figures.style import BASE_COLOURS, RANK_COLOURS
 from hypertax.figures.sweeps import MEASURES
-from hypertax.figures.walk import HATCHES, bands
+from hypertax.figures.walk import HATCHES
 from hypertax.taxonomy import RANKS
-
-LINEAGE = {"order": "Aptera", "family": "Aidae", "genus": "Aa", "species": "Aa x"}
-OTHER = {"order": "Bptera", "family": "Bidae", "genus": "Ba", "species": "Ba x"}
 
 
 @pytest.fixture(scope="module")
@@ -217,91 +213,6 @@ def test_a_sweep_over_nothing_or_over_zero_is_refused():
 # The walk to the root
 
 
-def line_of_taxa(order_at=(0.5, 0.0)) -> Embeddings:
-    """In two dimensions: on the first axis a specimen at distance 3, its species at 2, its order at
-    0.5; another genus near the origin."""
-    taxa = [
-        ("Aptera", "order", LINEAGE, order_at),
-        ("Aa x", "species", LINEAGE, (2.0, 0.0)),
-        ("Ba", "genus", OTHER, (0.0, 0.1)),
-    ]
-    rows = [
-        {
-            "id": name,
-            "modality": "text",
-            "rank": rank,
-            "split": None,
-            **{r: lineage[r] for r in RANKS[: RANKS.index(rank) + 1]},
-        }
-        for name, rank, lineage, _ in taxa
-    ]
-    rows += [
-        {"id": "S1", "modality": m, "rank": None, "split": "test_seen", **LINEAGE}
-        for m in ("image", "dna")
-    ]
-    vectors = [where for *_, where in taxa] + [(3.0, 0.0), (0.0, 1.0)]
-    table = pd.DataFrame(rows).reindex(columns=["id", "modality", "rank", "split", *RANKS])
-    return Embeddings(table, np.array(vectors, dtype=np.float32), "lorentz", 1.0)
-
-
-def test_the_walk_meets_the_taxa_that_are_nearest_on_the_geodesic():
-    steps = figures.taxa_on_the_way(line_of_taxa(), 3, steps=31)
-    np.testing.assert_allclose(steps["radius"], np.linspace(3, 0, 31), atol=1e-12)
-    np.testing.assert_allclose(steps["way"], np.linspace(0, 1, 31), atol=1e-12)
-    # On the axis distances are differences of radii: species until 1.25, then order; near the
-    # origin, at x, the genus at distance 0.1 aside (cosh d = cosh x cosh 0.1) is nearer than the
-    # order at 0.5 - x.
-    x = steps["radius"].to_numpy()
-    aside = np.arccosh(np.cosh(x) * np.cosh(0.1))
-    expected = np.array(["Aptera", "Aa x", "Ba"])[
-        np.argmin([np.abs(x - 0.5), np.abs(x - 2), aside], axis=0)
-    ]
-    assert steps["taxon"].tolist() == expected.tolist() and set(expected) == {
-        "Aa x",
-        "Aptera",
-        "Ba",
-    }
-    assert steps.loc[x > 1.3, "taxon"].eq("Aa x").all() and steps["taxon"].iloc[-1] == "Ba"
-    states = steps.drop_duplicates("taxon").set_index("taxon")["lineage"].to_dict()
-    assert states == {"Aa x": "own", "Aptera": "own", "Ba": "other"}
-
-
-def test_a_rank_without_a_label_is_neither_right_nor_wrong():
-    embeddings = line_of_taxa()
-    table = embeddings.table.copy()
-    table.loc[3, "genus"] = None
-    steps = figures.taxa_on_the_way(
-        Embeddings(table, embeddings.tangent, "lorentz", 1.0), 3, steps=11
-    )
-    assert set(steps.loc[steps["taxon"] == "Ba", "lineage"]) == {"unknown"} and set(
-        steps["lineage"]
-    ) == {"own", "unknown"}
-
-
-def test_bands_join_steps_and_cover_the_way():
-    steps = pd.DataFrame(
-        {
-            "way": [0, 0.25, 0.5, 0.75, 1],
-            "rank": ["species", "species", "genus", "species", "order"],
-            "taxon": ["a", "a", "b", "a", "c"],
-            "lineage": ["own", "own", "other", "own", "other"],
-        }
-    )
-    found = bands(steps)
-    assert found["taxon"].tolist() == ["a", "b", "a", "c"] and found["lineage"].tolist() == [
-        "own",
-        "other",
-        "own",
-        "other",
-    ]
-    assert found["start"].tolist() == [0, 0.375, 0.625, 0.875] and found["end"].tolist() == [
-        0.375,
-        0.625,
-        0.875,
-        1,
-    ]
-
-
 @pytest.mark.parametrize("photographs", [True, False])
 def test_the_walks_picture_shows_the_functions_bands(specimens, photographs):
     embeddings = line_of_taxa()
@@ -316,7 +227,7 @@ def test_the_walks_picture_shows_the_functions_bands(specimens, photographs):
     expected = [
         band
         for row in (3, 4)
-        for band in bands(figures.taxa_on_the_way(embeddings, row, steps=31)).to_dict("records")
+        for band in bands(taxa_on_the_way(embeddings, row, steps=31)).to_dict("records")
     ]
     assert len(drawn) == len(expected) == 4
     for patch, band in zip(drawn, expected, strict=True):
@@ -333,85 +244,13 @@ def test_the_walks_picture_shows_the_functions_bands(specimens, photographs):
     assert "\u2713 Aa x" in words and "\u2717 Ba" in words and "DNA\n(r = 1.00)" in words
 
 
-def test_there_is_no_walk_in_a_euclidean_space_or_without_specimens():
+def test_there_is_no_walk_without_specimens():
     embeddings = line_of_taxa()
-    flat_space = Embeddings(embeddings.table, embeddings.tangent, "euclidean")
-    with pytest.raises(ValueError, match="cosine is the same"):
-        figures.taxa_on_the_way(flat_space, 3)
     with pytest.raises(ValueError, match="'S9'"):
         figures.walk_to_root(embeddings, pd.DataFrame({"sampleid": []}), ids=["S9"])
-    with pytest.raises(ValueError, match="no taxa"):
-        figures.taxa_on_the_way(embeddings.where(embeddings.table["modality"] != "text"), 0)
 
 
 # Confusion in the tree
-
-
-def queries_and_keys() -> Embeddings:
-    """DNA on the unit circle: five keys, and for each of the five degrees of kinship one seen query
-    at the key's own angle."""
-    keys = [
-        LINEAGE,
-        {**LINEAGE, "species": "Aa y"},
-        {**LINEAGE, "genus": "Ab", "species": "Ab x"},
-        {"order": "Aptera", "family": "Acidae", "genus": "Ac", "species": "Ac x"},
-        OTHER,
-    ]
-    angles = np.deg2rad([0, 60, 120, 180, 240])
-    rows = [{"id": f"K{i}", "split": "seen_keys", **lineage} for i, lineage in enumerate(keys)]
-    rows += [{"id": f"Q{i}", "split": "test_seen", **LINEAGE} for i in range(5)] + [
-        {"id": "U", "split": "test_unseen", **OTHER}
-    ]
-    turns = np.concatenate([angles, angles + 0.1, angles[4:]])
-    vectors = 2 * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    return Embeddings(
-        pd.DataFrame(rows).assign(modality="dna", rank=None),
-        vectors.astype(np.float32),
-        "euclidean",
-    )
-
-
-def test_shared_ranks_are_the_kinship_of_query_and_nearest_key():
-    table = figures.shared_ranks(queries_and_keys())
-    seen = table[table["split"] == "seen"]
-    assert (
-        seen["shared_rank"].tolist() == list(SHARED)
-        and seen["share"].tolist() == [0.2] * 5
-        and set(seen["queries"]) == {5}
-    )
-    unseen = table[table["split"] == "unseen"].set_index("shared_rank")["share"]
-    assert (
-        unseen["species"] == 1
-        and unseen.drop("species").eq(0).all()
-        and set(table["pairing"]) == {"DNA to DNA"}
-    )
-
-
-def test_the_share_of_right_species_is_the_micro_accuracy():
-    generator = np.random.default_rng(1)
-    embeddings = queries_and_keys()
-    vectors = generator.normal(size=(len(embeddings), 3)) * generator.uniform(
-        0.2, 3, (len(embeddings), 1)
-    )
-    noisy = Embeddings(embeddings.table, vectors.astype(np.float32), "lorentz", 0.7)
-    assert not figures.shared_ranks(noisy).equals(figures.shared_ranks(noisy, ranking="angle"))
-    scores = evaluate(noisy, "test", ks=(1,))
-    scores = scores[(scores["protocol"] == "standard") & (scores["average"] == "micro")]
-    for ranking in ("distance", "angle"):
-        table = figures.shared_ranks(noisy, ranking=ranking)
-        for split in ("seen", "unseen"):
-            shares = table[table["split"] == split].set_index("shared_rank")["share"]
-            assert shares.sum() == pytest.approx(1)
-            for rank in RANKS:
-                right = shares[list(SHARED[: SHARED.index(rank) + 1])].sum()
-                own = scores[
-                    (scores["ranking"] == ranking)
-                    & (scores["split"] == split)
-                    & (scores["rank"] == rank)
-                ]
-                assert right == pytest.approx(own["value"].item()), (ranking, split, rank)
-    with pytest.raises(ValueError, match="stage"):
-        figures.shared_ranks(noisy, "train")
 
 
 def predictions() -> pd.DataFrame:

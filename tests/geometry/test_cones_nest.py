@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import COLUMNS, Embeddings
+from hypertax.evaluation.cones import ALL, specimens_in_cones
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.evaluation.specimens_in_cones import ALL, specimens_in_cones
-from hypertax.geometry.nested_cones import SLACK, drawn_together, half_angle, radius_of_cone
-from hypertax.model.model import HypertaxModel
+from hypertax.geometry.cone_angles import half_angle
+from hypertax.geometry.nested_cones import SLACK, drawn_together, radius_of_cone
+from hypertax.model.model import assemble_model
 from hypertax.taxonomy import RANKS
 
 SETTINGS = [
@@ -56,7 +57,7 @@ def taxa(lineages, seed=0, learned="nothing", dim=24, **parameters):
     config = RunConfig.create("tiny", recipe="nested", embed_dim=dim, **parameters)
     _, tokens = names_and_tokens(lineages)
     torch.manual_seed(seed)
-    model = HypertaxModel(config, ("text",), tokens, pretrained=False)
+    model = assemble_model(config, ("text",), tokens, pretrained=False)
     learn(model, learned, seed)
     return model, embedded(model)
 
@@ -106,17 +107,17 @@ def test_all_whole_cones_nest(learned, parameters):
 
 
 def test_directions_are_drawn_together_only_where_cones_need_it():
-    def share(learned, **parameters):
-        return float(taxa(forest(0), learned=learned, **parameters)[0].space.share)
+    def contraction(learned, **parameters):
+        return float(taxa(forest(0), learned=learned, **parameters)[0].space.contraction)
 
     assert (
-        share("children at their parents")
+        contraction("children at their parents")
         == 1
-        > share("nothing")
-        > share("children far from parents")
+        > contraction("nothing")
+        > contraction("children far from parents")
         > 0.1
     )
-    assert share("nothing", cone_angle=5.0) > share("nothing", cone_angle=60.0)
+    assert contraction("nothing", cone_angle=5.0) > contraction("nothing", cone_angle=60.0)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +213,14 @@ def test_the_cone_of_a_species_is_the_cone_angle_drawn_together():
     )
     want = float(
         drawn_together(
-            torch.tensor(math.radians(30), dtype=torch.float64), model.space.share.double()
+            torch.tensor(math.radians(30), dtype=torch.float64), model.space.contraction.double()
         )
     )
     assert angle == pytest.approx(want, rel=1e-4) and 0 < want < math.radians(30)
     # What counts is how many times sqrt(c), not where.
-    other = HypertaxModel(replace(config, curvature=8.0), ("text",), model.tokens, pretrained=False)
+    other = assemble_model(
+        replace(config, curvature=8.0), ("text",), model.tokens, pretrained=False
+    )
     other.encoders["text"].vectors.load_state_dict(table.vectors.state_dict())
     other.clamp_()
     torch.testing.assert_close(2 * other.encoders["text"].radii, table.radii)

@@ -200,3 +200,28 @@ def test_gradients_at_singular_points_are_zero_or_the_limit():
         L.exterior_angle_from_dot(dot, squares[:, :1], squares[:, 1:], 2.0).sum(), dot
     )
     assert abs(slope.item()) < 1e-6
+
+
+def test_second_derivatives_are_right_or_refused():
+    """Each is compared with differences of first derivatives; where it would be wrong, it
+    raises."""
+    c = 1.3
+    x = at_radius(1, 4, 0.7, c, 0)
+    y = at_radius(1, 4, 1.9, c, 1)
+    step = at_radius(1, 4, 0.5, c, 2)
+
+    def slope(function, t, **options):
+        s = torch.tensor(t, dtype=torch.float64, requires_grad=True)
+        (first,) = torch.autograd.grad(function(x + s * step, y, c).sum(), s, **options)
+        return s, first
+
+    for function in (L.distance, L.exterior_angle, L.inner, L.pairwise_inner):
+        s, first = slope(function, 0.0, create_graph=True)
+        (second,) = torch.autograd.grad(first, s)
+        after, before = (slope(function, t)[1] for t in (1e-5, -1e-5))
+        assert abs(second - (after - before) / 2e-5) < 1e-6 < abs(second), function
+    for function in (L.pairwise_distance, L.pairwise_exterior_angle):
+        with pytest.raises(RuntimeError, match="first derivatives only") as error:
+            slope(function, 0.0, create_graph=True)
+        assert "\n" not in str(error.value)
+        assert slope(function, 0.0)[1].abs() > 1e-3

@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from hypertax.geometry import lorentz as L
+from hypertax.geometry.cone_angles import half_angle, widest_cone
 from hypertax.geometry.nested_cones import (
     SLACK,
     STEPS,
     WIDEST,
     drawn_together,
     fit_cones,
-    half_angle,
     radius_of_cone,
-    widest_cone,
 )
 
 CASES = [(K, R) for K in (0.02, 0.1, 0.3) for R in (2.0, 4.0, 8.0)]

@@ -12,6 +12,7 @@ from hypertax.geometry.spaces import EuclideanSpace, LorentzSpace
 from hypertax.losses import blockwise as pairs
 from hypertax.losses.contrastive import contrastive_loss
 from hypertax.losses.entailment import Cones, entailment, pair_entailment, stacked_entailment
+from hypertax.losses.inputs import Children, Parents, View
 
 torch.set_default_dtype(torch.float32)
 DIM = 5
@@ -151,8 +152,8 @@ def test_stacked_entailment_is_the_loop_over_pairs(negatives, dna_image):
     got = stacked_entailment(
         taxa,
         LINEAGE,
-        (image, has_image),
-        (dna, has_dna),
+        View(image, has_image),
+        View(dna, has_dna),
         torch.tensor(c, dtype=torch.float64),
         cones,
     )
@@ -165,11 +166,11 @@ def test_stacked_entailment_is_the_loop_over_pairs(negatives, dna_image):
 def test_without_images_inter_is_the_text_dna_term_alone():
     c, cones = torch.tensor(1.0, dtype=torch.float64), Cones()
     taxa, dna = points(TAXA, 3, 0.6), points(8, 4)
-    got = stacked_entailment(taxa, LINEAGE, None, (dna, everyone(8)), c, cones)
+    got = stacked_entailment(taxa, LINEAGE, None, View(dna, everyone(8)), c, cones)
     want = literal_stacked(taxa, LINEAGE, None, dna, [False] * 8, [True] * 8, 1.0, cones)
     assert float(got["inter"]) == pytest.approx(want["inter"], rel=1e-9)
     only_missing = stacked_entailment(
-        taxa, LINEAGE, (dna, ~everyone(8)), (dna, everyone(8)), c, cones
+        taxa, LINEAGE, View(dna, ~everyone(8)), View(dna, everyone(8)), c, cones
     )
     assert float(only_missing["inter"]) == float(got["inter"])
 
@@ -184,12 +185,8 @@ def test_an_unknown_relation_is_masked_not_negative():
 
     def value(children):
         total, pairs_counted = pairs.hinge_over_pairs(
-            parents,
-            children,
-            torch.tensor([3, 3]),
-            species,
-            lineage,
-            torch.ones(2, dtype=torch.float64),
+            Parents(parents, torch.tensor([3, 3]), species),
+            Children.single(children, lineage),
             c,
             cones.aperture,
             cones.margin,
@@ -230,7 +227,7 @@ def test_contrastive_loss_is_the_two_cross_entropies(space):
                 )
                 / 2
             )
-    got = contrastive_loss(space, given, present, scale)
+    got = contrastive_loss(space, {m: View(given[m], present[m]) for m in given}, scale)
     assert float(got.detach()) == pytest.approx(float(torch.stack(want).mean().detach()), rel=1e-6)
 
 
@@ -241,7 +238,8 @@ def test_pair_entailment_is_the_hinge_of_each_pair():
         torch.tensor([1, 0, 1, 1, 1, 1]).bool(),
     )
     c, cones = torch.tensor(2.0, dtype=torch.float64), Cones(aperture=0.1)
-    got = pair_entailment(parents, [(image, has_image), (dna, everyone(6))], present, c, cones)
+    views = {"image": View(image, has_image), "dna": View(dna, everyone(6))}
+    got = pair_entailment(View(parents, present), views, c, cones)
     means = []
     for child, has in ((image, has_image), (dna, everyone(6))):
         rows = [i for i in range(6) if present[i] and has[i]]
@@ -274,7 +272,7 @@ def test_gradients_of_the_stacked_loss():
 
     def loss(taxa, image, dna, c):
         parts = stacked_entailment(
-            taxa, LINEAGE, (image, everyone(8)), (dna, everyone(8)), c, cones
+            taxa, LINEAGE, View(image, everyone(8)), View(dna, everyone(8)), c, cones
         )
         return parts["intra"] + 2 * parts["inter"]
 
@@ -294,14 +292,11 @@ def test_losses_and_gradients_stay_finite(radius):
     image, dna = (space.lift(leaf) for leaf in leaves)
     scale = torch.tensor(100.0, requires_grad=True)
     has = everyone(8)
+    views = {"image": View(image, has), "dna": View(dna, has)}
     parts = stacked_entailment(
-        space.lift(taxa), LINEAGE, (image, has), (dna, has), space.curvature, Cones()
+        space.lift(taxa), LINEAGE, views["image"], views["dna"], space.curvature, Cones()
     )
-    loss = (
-        contrastive_loss(space, {"image": image, "dna": dna}, {"image": has, "dna": has}, scale)
-        + parts["intra"]
-        + parts["inter"]
-    )
+    loss = contrastive_loss(space, views, scale) + parts["intra"] + parts["inter"]
     loss.backward()
     for tensor in (
         loss,
@@ -316,13 +311,12 @@ def test_losses_and_gradients_stay_finite(radius):
 def test_block_size_does_not_change_the_result(monkeypatch):
     taxa, image, dna = points(TAXA, 17), points(8, 18), points(8, 19)
     c, has = torch.tensor(1.0, dtype=torch.float64), everyone(8)
+    views = {"image": View(image, has), "dna": View(dna, has)}
     values = []
     for block in (3, 16, 10_000):
         monkeypatch.setattr(pairs, "BLOCK_ELEMENTS", block)
-        parts = stacked_entailment(taxa, LINEAGE, (image, has), (dna, has), c, Cones())
-        contrastive = contrastive_loss(
-            lorentz(), {"image": image, "dna": dna}, {"image": has, "dna": has}, c
-        )
+        parts = stacked_entailment(taxa, LINEAGE, views["image"], views["dna"], c, Cones())
+        contrastive = contrastive_loss(lorentz(), views, c)
         values.append((parts["intra"] + parts["inter"] + contrastive).item())
     assert values == pytest.approx([values[0]] * 3, rel=1e-12)
 
@@ -333,23 +327,27 @@ def test_entailment_counts_each_unique_parent_once():
     cones, c = Cones(aperture=0.3), torch.tensor(1.0, dtype=torch.float64)
     parents, child = points(3, 20, 0.5), points(1, 21)
     lineage = torch.tensor([[0, -1, -1, -1]])
-    args = (torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
-    once = entailment(parents, child, torch.tensor([0]), *args, lineage, c, cones)
-    twice = entailment(
-        parents, child.repeat(2, 1), torch.tensor([0, 0]), *args, lineage.repeat(2, 1), c, cones
-    )
-    weighted = entailment(
-        parents,
-        child,
-        torch.tensor([0]),
-        *args,
-        lineage,
-        c,
-        cones,
-        torch.tensor([2.0], dtype=torch.float64),
-    )
+    apexes = Parents(parents, torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2]))
+    once = entailment(apexes, Children.single(child, lineage), torch.tensor([0]), c, cones)
+    two = Children.single(child.repeat(2, 1), lineage.repeat(2, 1))
+    twice = entailment(apexes, two, torch.tensor([0, 0]), c, cones)
+    heavy = Children(child, lineage, torch.tensor([2.0], dtype=torch.float64))
+    weighted = entailment(apexes, heavy, torch.tensor([0]), c, cones)
     assert (
         float(once)
         == pytest.approx(float(twice), rel=1e-12)
         == pytest.approx(float(weighted), rel=1e-12)
     )
+
+
+def test_a_second_derivative_of_the_losses_over_pairs_is_refused():
+    """Otherwise it would lack what the points contribute."""
+    c = torch.tensor(1.1, dtype=torch.float64)
+    x, y = points(8, 22).requires_grad_(), points(8, 23)
+    views = {"image": View(x, everyone(8)), "dna": View(y, everyone(8))}
+    taxa = points(TAXA, 24)
+    stacked = stacked_entailment(taxa, LINEAGE, views["image"], views["dna"], c, Cones(margin=3.0))
+    for loss in (contrastive_loss(lorentz(), views, c), stacked["inter"]):
+        assert torch.autograd.grad(loss, x, retain_graph=True)[0].norm() > 0
+        with pytest.raises(RuntimeError, match="first derivatives only"):
+            torch.autograd.grad(loss, x, create_graph=True)

@@ -12,6 +12,7 @@ from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
+from hypertax.losses.inputs import View
 
 DIM = 5
 C = 1.3
@@ -21,7 +22,7 @@ RANK = torch.tensor([0, 0, 1, 1, 2, 2, 2, 1, 3, 3, 3, 3, 2, 3])
 batch."""
 LORENTZ = LorentzSpace(("image", "dna"), DIM, C).double()
 CAP = CapSpace(DIM, C, 2.0).double()
-CAP.share.fill_(0.4)
+CAP.contraction.fill_(0.4)
 HAS = {
     "image": torch.tensor([1, 1, 0, 1, 1, 1, 1, 1]).bool(),
     "dna": torch.tensor([1, 0, 1, 1, 1, 1, 1, 1]).bool(),
@@ -40,7 +41,7 @@ def batch(space=LORENTZ):
         return space.lift(space.tangent(v[:, 1:], modality) if space is CAP else v).detach()
 
     return placed(points(len(RANK), 0, 0.4), "text"), {
-        m: (placed(points(8, seed), m), HAS[m]) for seed, m in enumerate(HAS, start=1)
+        m: View(placed(points(8, seed), m), HAS[m]) for seed, m in enumerate(HAS, start=1)
     }
 
 
@@ -48,14 +49,14 @@ def literal_contrastive(specimens, taxa, rank, lineage, scale):
     """Per modality and rank: half the mean over specimens of -log p(own taxon), half the mean over
     taxa of the mean of -log p(specimen)."""
     terms = []
-    for of, has in specimens.values():
+    for view in specimens.values():
         for r in range(4):
-            rows = [i for i in range(len(lineage)) if has[i] and lineage[i, r] >= 0]
+            rows = [i for i in range(len(lineage)) if view.present[i] and lineage[i, r] >= 0]
             if not rows:
                 continue
             every = [t for t in range(len(rank)) if rank[t] == r]
             logit = {
-                (i, t): scale * float(F.cosine_similarity(of[i], taxa[t], dim=0))
+                (i, t): scale * float(F.cosine_similarity(view.points[i], taxa[t], dim=0))
                 for i in rows
                 for t in every
             }
@@ -89,7 +90,7 @@ def test_taxon_contrastive_loss_is_the_loop_over_specimens_and_taxa(space, scale
     found = float(contrastive(specimens, taxa, scale=scale, space=space))
     # In a cap the first axis is the root's, around which angles are taken.
     around = slice(1, None) if space is CAP else slice(None)
-    of_angles = {m: (of[:, around], has) for m, (of, has) in specimens.items()}
+    of_angles = {m: View(view.points[:, around], view.present) for m, view in specimens.items()}
     assert (
         found
         == pytest.approx(
@@ -104,13 +105,14 @@ def test_what_is_masked_leaves_the_mean():
     whole = float(contrastive(specimens, taxa))
     # A specimen without a modality may have anything in its place there.
     moved = {
-        m: (torch.where(has[:, None], of, points(8, 9)), has) for m, (of, has) in specimens.items()
+        m: View(torch.where(view.present[:, None], view.points, points(8, 9)), view.present)
+        for m, view in specimens.items()
     }
     assert float(contrastive(moved, taxa)) == whole
     # A modality that no specimen has is no term of value 0.
     nobody = torch.zeros(8, dtype=torch.bool)
     image = {"image": specimens["image"]}
-    assert float(contrastive({**image, "dna": (points(8, 2), nobody)}, taxa)) == float(
+    assert float(contrastive({**image, "dna": View(points(8, 2), nobody)}, taxa)) == float(
         contrastive(image, taxa)
     )
     # The mean is over the ranks that a specimen has.
@@ -131,7 +133,7 @@ def test_without_labels_or_specimens_the_loss_is_zero(has):
     taxa, specimens = batch()
     present = torch.full((8,), bool(has))
     lineage = torch.full_like(LINEAGE, -1) if has else LINEAGE
-    nobody = {m: (of, present) for m, (of, _) in specimens.items()}
+    nobody = {m: View(view.points, present) for m, view in specimens.items()}
     assert float(contrastive(nobody, taxa, lineage=lineage)) == 0
     c = torch.tensor(C, dtype=torch.float64)
     assert set(map(float, cone_loss(nobody, taxa, lineage, c, Cones()).values())) == {0.0}
@@ -145,7 +147,7 @@ def test_a_taxon_counts_once_however_many_specimens_it_has():
     def columns(copies):
         row = torch.tensor([0] * copies + [1])
         lineage = torch.stack([row, *[torch.full_like(row, -1)] * 3], dim=1)
-        specimens = {"dna": (of[row], torch.ones(len(row), dtype=torch.bool))}
+        specimens = {"dna": View(of[row], torch.ones(len(row), dtype=torch.bool))}
         cosine = SCALE * LORENTZ.cosine(of[row], taxa)
         loss = taxon_contrastive_loss(
             LORENTZ, specimens, taxa, torch.tensor([0, 0]), lineage, SCALE
@@ -168,8 +170,8 @@ def test_taxa_without_specimens_are_negatives():
     taxa, specimens = batch()
     absent = ~torch.isin(torch.arange(len(taxa)), LINEAGE)
     assert absent.sum() == 3
-    of = specimens["image"][0][:1]
-    alone = {"image": (of, torch.ones(1, dtype=torch.bool))}
+    of = specimens["image"].points[:1]
+    alone = {"image": View(of, torch.ones(1, dtype=torch.bool))}
     towards, away = (
         float(
             contrastive(alone, torch.where(absent[:, None], side * of, taxa), lineage=LINEAGE[:1])
@@ -182,7 +184,7 @@ def test_taxa_without_specimens_are_negatives():
 def test_radii_do_not_matter_to_the_contrast_and_get_no_gradient():
     taxa, specimens = batch()
     stretch = torch.rand(len(taxa), 1, dtype=torch.float64) * 5 + 0.1
-    longer = {m: (of * stretch[:8], has) for m, (of, has) in specimens.items()}
+    longer = {m: View(view.points * stretch[:8], view.present) for m, view in specimens.items()}
     assert float(contrastive(longer, taxa * stretch)) == pytest.approx(
         float(contrastive(specimens, taxa)), rel=1e-12
     )
@@ -193,11 +195,11 @@ def test_radii_do_not_matter_to_the_contrast_and_get_no_gradient():
 
 def test_gradients_of_both_losses():
     taxa, specimens = batch()
-    leaves = [taxa.requires_grad_(), *(of.requires_grad_() for of, _ in specimens.values())]
+    leaves = [taxa.requires_grad_(), *(view.points.requires_grad_() for view in specimens.values())]
     c = torch.tensor(C, dtype=torch.float64, requires_grad=True)
 
     def both(taxa, image, dna, c):
-        specimens = {"image": (image, HAS["image"]), "dna": (dna, HAS["dna"])}
+        specimens = {"image": View(image, HAS["image"]), "dna": View(dna, HAS["dna"])}
         parts = cone_loss(specimens, taxa, LINEAGE, c, Cones(aperture=0.6))
         return contrastive(specimens, taxa) + parts["inside"] + 3 * parts["axis"]
 
@@ -223,12 +225,12 @@ def literal_cones(specimens, taxa, lineage, K):
     """Per modality: the mean over specimens of how far they are out of their deepest known taxon's
     cone, and off its axis."""
     parts = {"inside": [], "axis": []}
-    for of, has in specimens.values():
+    for view in specimens.values():
         pairs = []
         for i, row in enumerate(lineage.tolist()):
             known = [taxon for taxon in row if taxon >= 0]
-            if has[i] and known:
-                pairs.append((of[i], taxa[known[-1]]))
+            if view.present[i] and known:
+                pairs.append((view.points[i], taxa[known[-1]]))
         if pairs:
             parts["axis"].append(np.mean([phi(taxon, x) for x, taxon in pairs]))
             parts["inside"].append(
@@ -272,23 +274,31 @@ def test_cone_loss_by_hand(c):
     taxa = torch.cat([taxon, taxon])
     lineage = torch.tensor([[0, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, -1], [-1, -1, -1, -1]])
     everyone = torch.ones(4, dtype=torch.bool)
-    found = cone_loss({"dna": (x, everyone)}, taxa, lineage, exact(c), Cones(aperture=K))
+    found = cone_loss({"dna": View(x, everyone)}, taxa, lineage, exact(c), Cones(aperture=K))
     assert np.rad2deg(list(values(found).values())) == pytest.approx([20 / 3, 70 / 3], abs=1e-5)
     labelled = torch.tensor([[0, -1, -1, -1], [0, -1, -1, -1], [-1, 1, -1, -1], [0, 1, -1, -1]])
-    parts = cone_loss({"dna": (x, everyone)}, taxa, labelled, exact(c), Cones(aperture=K))
+    parts = cone_loss({"dna": View(x, everyone)}, taxa, labelled, exact(c), Cones(aperture=K))
     assert np.rad2deg(list(values(parts).values())) == pytest.approx(
         [(20 + 140) / 4, 240 / 4], abs=1e-5
     )
     # Each modality counts alike, however many specimens have it.
     has = torch.tensor([True, False, True, False])
     parts = cone_loss(
-        {"image": (x, everyone), "dna": (x, has)}, taxa, lineage, exact(c), Cones(aperture=K)
+        {"image": View(x, everyone), "dna": View(x, has)},
+        taxa,
+        lineage,
+        exact(c),
+        Cones(aperture=K),
     )
     assert np.rad2deg(list(values(parts).values())) == pytest.approx(
         [(20 / 3 + 10) / 2, (70 / 3 + 25) / 2], abs=1e-5
     )
     parts = cone_loss(
-        {"image": (x, ~everyone), "dna": (x, has)}, taxa, lineage, exact(c), Cones(aperture=K)
+        {"image": View(x, ~everyone), "dna": View(x, has)},
+        taxa,
+        lineage,
+        exact(c),
+        Cones(aperture=K),
     )
     assert np.rad2deg(list(values(parts).values())) == pytest.approx([10, 25], abs=1e-5), (
         "a modality that nobody has is no term of 0"
@@ -317,11 +327,13 @@ def test_what_is_masked_leaves_the_cones():
     known = (LINEAGE >= 0).any(dim=1)
     assert not known.all()
     moved = {
-        m: (torch.where((has & known)[:, None], of, points(8, 9)), has)
-        for m, (of, has) in specimens.items()
+        m: View(
+            torch.where((view.present & known)[:, None], view.points, points(8, 9)), view.present
+        )
+        for m, view in specimens.items()
     }
     assert values(cone_loss(moved, taxa, LINEAGE, exact(), Cones(aperture=0.1))) == whole
-    without = {m: (of[known], has[known]) for m, (of, has) in specimens.items()}
+    without = {m: View(view.points[known], view.present[known]) for m, view in specimens.items()}
     assert values(
         cone_loss(without, taxa, LINEAGE[known], exact(), Cones(aperture=0.1))
     ) == pytest.approx(whole, rel=1e-12)
@@ -336,7 +348,7 @@ def test_where_all_are_inside_only_the_axis_pulls():
     ).requires_grad_()
     lineage = torch.stack([torch.arange(4), *[torch.full((4,), -1)] * 3], dim=1)
     parts = cone_loss(
-        {"dna": (of, torch.ones(4, dtype=torch.bool))},
+        {"dna": View(of, torch.ones(4, dtype=torch.bool))},
         taxa,
         lineage,
         exact(1.0),
@@ -353,12 +365,12 @@ def test_where_all_are_inside_only_the_axis_pulls():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["fp32", "fp64"])
-@pytest.mark.parametrize("share", [0.1, 1.0])
-def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(share, dtype):
+@pytest.mark.parametrize("contraction", [0.1, 1.0])
+def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(contraction, dtype):
     """By the shortest way and with finite gradients, whether a specimen's vector is nearly opposite
     its taxon's or nearly along it."""
     space = CapSpace(DIM, C, 4.0).to(dtype)
-    space.share.fill_(share)
+    space.contraction.fill_(contraction)
     axis = F.normalize(points(1, 0)[:, 1:], dim=1).to(dtype)
     u = F.normalize(points(12, 1)[:, 1:], dim=1).to(dtype)
     u = torch.cat([u, -axis + 1e-3 * u[:1], axis + 1e-3 * u[:1]])
@@ -374,7 +386,7 @@ def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(share, dt
     for name, pulled in {"inside": beyond, "axis": everyone}.items():
         v = u.clone().requires_grad_()
         parts = cone_loss(
-            {"dna": (space.lift(space.tangent(v, "dna")), everyone)},
+            {"dna": View(space.lift(space.tangent(v, "dna")), everyone)},
             taxa,
             lineage,
             space.curvature,
@@ -383,7 +395,7 @@ def test_in_a_cap_both_parts_pull_specimens_to_the_axis_of_their_taxon(share, dt
         (gradient,) = torch.autograd.grad(parts[name], v)
         assert gradient.isfinite().all() and torch.equal(gradient.norm(dim=1) > 0, pulled)
         assert ((F.normalize(-gradient, dim=1) * shortest).sum(dim=1)[pulled] > 0.99).all()
-    along = {"dna": (space.lift(space.tangent(axis, "dna")), everyone[:1])}
+    along = {"dna": View(space.lift(space.tangent(axis, "dna")), everyone[:1])}
     on_axis = values(
         cone_loss(along, taxa, lineage[:1], space.curvature.detach(), Cones(aperture=0.02))
     )

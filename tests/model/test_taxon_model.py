@@ -12,16 +12,19 @@ from small_reads import small_reads
 from torch.nn import functional as F
 
 from hypertax.config.run_config import RunConfig
-from hypertax.data.batches import Names, loader
+from hypertax.data.batches import loader
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone, widest_cone
+from hypertax.geometry.cone_angles import widest_cone
+from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
+from hypertax.losses.inputs import View
 from hypertax.model.model import HypertaxModel, build_model, embed
 from hypertax.taxonomy import RANKS
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
-from hypertax.training.trainer import _Training
+from hypertax.training.trainer import Trainer
 
 RECIPES = {
     "lineage": {"lorentz": {}, "euclidean": {"space": "euclidean"}},
@@ -59,7 +62,7 @@ def parts(recipe, table=None, **parameters):
     """A model of barcodes and taxa, its objective, and the training specimens as it takes them."""
     table = specimens() if table is None else table
     config = RunConfig.create("tiny", recipe=recipe, **{"embed_dim": 16, **parameters})
-    names = Names(table)
+    names = TaxonIndex(table)
     training = (table["split"] == "train_seen").to_numpy()
     model = build_model(config, table, names, training)
     # In evaluation: a pass has no random numbers.
@@ -144,7 +147,7 @@ def test_a_step_sees_every_trained_taxon_and_each_specimen_its_own(recipe):
             [[place.get((rank, row[rank]), -1) for rank in RANKS] for _, row in labels.iterrows()]
         )
         assert (lineage >= 0).sum() == labels[list(RANKS)].notna().to_numpy().sum() > 8
-        own = {"dna": (model.space.lift(model.tangent("dna", batch.dna)), batch.has_dna)}
+        own = {"dna": View(model.space.lift(model.tangent("dna", batch.dna)), batch.has_dna)}
         taxa, rank = (
             model.space.lift(torch.from_numpy(embedded.tangent)),
             torch.tensor([RANKS.index(r) for r in embedded.table["rank"]]),
@@ -200,22 +203,22 @@ def test_cones_are_fitted_again_after_every_step():
     """Vectors that change leave radii and s as they were, until `clamp_`."""
     model, _, data = parts("nested")
     table, before = model.encoders["text"], embed(model, specimens())
-    radii, share = table.radii.clone(), model.space.share.clone()
+    radii, s = table.radii.clone(), model.space.contraction.clone()
     with torch.no_grad():
         # Children come nearer to their parents: all may be farther apart.
         table.vectors.weight.mul_(0.3 ** (table.lineages > 0).sum(dim=1, keepdim=True))
-    assert torch.equal(table.radii, radii) and torch.equal(model.space.share, share)
+    assert torch.equal(table.radii, radii) and torch.equal(model.space.contraction, s)
     model.clamp_()
-    assert not torch.equal(table.radii, radii) and model.space.share > share
+    assert not torch.equal(table.radii, radii) and model.space.contraction > s
     own, widest = math.radians(model.config.cone_angle), WIDEST * widest_cone(4.0, 0.02)
-    want_share, angle = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
-    assert torch.equal(model.space.share, want_share) and torch.equal(
+    want_s, angle = fit_cones(table.directions(), table.ranks, table.parents, own, widest)
+    assert torch.equal(model.space.contraction, want_s) and torch.equal(
         table.radii, radius_of_cone(angle, 4.0, 0.02)
     )
     assert_all_nest(model, embed(model, specimens()))
-    radii, share = table.radii.clone(), model.space.share.clone()
+    radii, s = table.radii.clone(), model.space.contraction.clone()
     model.clamp_()
-    assert torch.equal(table.radii, radii) and torch.equal(model.space.share, share), (
+    assert torch.equal(table.radii, radii) and torch.equal(model.space.contraction, s), (
         "once more changes nothing"
     )
     # Specimens move with s alone.
@@ -235,7 +238,7 @@ def test_other_models_fit_nothing():
     ):
         model, _, _ = parts(recipe, **parameters)
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        assert not [name for name in before if name.endswith(("radii", "share"))]
+        assert not [name for name in before if name.endswith(("radii", "share", "contraction"))]
         model.clamp_()
         assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -245,7 +248,7 @@ def test_without_names_there_is_nothing_to_nest():
     fit."""
     table = specimens().assign(order=None, family=None, genus=None, species=None)
     model, objective, data = parts("nested", table)
-    assert model.modalities == ("dna",) and float(model.space.share) == 1
+    assert model.modalities == ("dna",) and float(model.space.contraction) == 1
     model.clamp_()
     assert objective(model, first_batch(data, 5)).keys() == {"loss"}
     assert embed(model, table).tangent.shape == (len(table), 16)
@@ -260,10 +263,11 @@ def test_taxa_that_were_not_trained_are_not_embedded(recipe):
     assert set(zip(text["rank"], text["id"], strict=True)) == TRAINED and len(text) == len(TRAINED)
     assert len(embedded.select("dna")) == len(table), "specimens are embedded, whatever their taxa"
     untrained = (
-        set(zip(Names(table).taxa["rank"], Names(table).taxa["name"], strict=True)) - TRAINED
+        set(zip(TaxonIndex(table).taxa["rank"], TaxonIndex(table).taxa["name"], strict=True))
+        - TRAINED
     )
     assert untrained == {("genus", "G0"), ("species", "G0 s0"), ("species", "G0 s1")}
-    taxa = Names(table).taxa.iloc[objective.trained.tolist()]
+    taxa = TaxonIndex(table).taxa.iloc[objective.trained.tolist()]
     assert set(zip(taxa["rank"], taxa["name"], strict=True)) == TRAINED
     # A table without a single trained taxon has specimens alone.
     others = (
@@ -297,11 +301,11 @@ def test_radii_and_s_are_read_not_fitted_anew(tmp_path):
     """Elsewhere the same vectors may be fitted with another last digit: what was saved counts."""
     model, _, _ = trained("nested", 1)
     with torch.no_grad():
-        model.space.share.fill_(0.123)
+        model.space.contraction.fill_(0.123)
         model.encoders["text"].radii.mul_(1.01)
     model.save_pretrained(tmp_path)
     again = HypertaxModel.from_pretrained(tmp_path)
-    assert float(again.space.share) == float(model.space.share)
+    assert float(again.space.contraction) == float(model.space.contraction)
     assert torch.equal(again.encoders["text"].radii, model.encoders["text"].radii)
     assert np.array_equal(embed(again, specimens()).tangent, embed(model, specimens()).tangent)
 
@@ -346,7 +350,7 @@ def training_of(recipe, **parameters):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_vectors_of_taxa_learn_at_a_rate_of_their_own_and_nothing_learns_radii(recipe):
     config, table = training_of(recipe, learning_rate=1e-4, text_rate=7.0, weight_decay=0.1)
-    training = _Training(config, table, folder=None, data="", progress=False)
+    training = Trainer(config, table, folder=None, data="", progress=False)
     peak = {
         id(p): (group["max_lr"], group["weight_decay"])
         for group in training.optimizer.param_groups
@@ -361,7 +365,7 @@ def test_vectors_of_taxa_learn_at_a_rate_of_their_own_and_nothing_learns_radii(r
         "projections.dna.bias"
     ] == pytest.approx((1e-4, 0.0))
     assert ("space.log_curvature" in learned) == (recipe == "lineage")
-    assert not [name for name in learned if name.endswith(("radii", "share"))]
+    assert not [name for name in learned if name.endswith(("radii", "share", "contraction"))]
 
 
 def test_a_trained_run_nests_and_an_interrupted_one_ends_alike(tmp_path, monkeypatch):

@@ -14,12 +14,12 @@ from open_world_cases import told, with_taxa
 from random_embeddings import random_embeddings
 
 from hypertax.evaluation.comparison import BETTER, NEITHER
+from hypertax.evaluation.open_world.answers import study_answers
 from hypertax.evaluation.open_world.comparison import (
     CHOSEN_BY,
     choose_scores,
     compare_open_world,
     open_world_scores,
-    study_answers,
 )
 from hypertax.evaluation.open_world.curves import (
     at_thresholds,
@@ -27,8 +27,8 @@ from hypertax.evaluation.open_world.curves import (
     precision_coverage,
     thresholds,
 )
+from hypertax.figures.looks import looks_of
 from hypertax.figures.open_world import RANKS_SHOWN, STEPS, precision_against_coverage
-from hypertax.figures.style import method_colours
 from hypertax.tables.open_world import (
     all_scores_table,
     novelty_table,
@@ -47,8 +47,7 @@ def study(without: tuple[str, ...] = ()) -> list:
         embeddings = with_taxa(random_embeddings(space, seed=5))
         embeddings = embeddings.where(~embeddings.table["split"].isin(without))
         for seed in range(2):
-            run = SimpleNamespace(name=f"{label}-{seed}")
-            about = {"row": SimpleNamespace(label=label), "seed": seed, "run": run, "aperture": 0.1}
+            about = {"method": label, "seed": seed, "name": f"{label}-{seed}", "aperture": 0.1}
             members.append(SimpleNamespace(**about, embeddings=shifted(embeddings, seed)))
     return members
 
@@ -287,10 +286,10 @@ def test_the_figures_precision_begins_below_its_lowest_line():
     splits = ["seen", "unseen"] * 10
     val = of_run({"distance": told(range(20, 0, -1), [1] * 20, splits)})
     # The lowest is the wanted precision of 95 %, then the 25 % of all answers.
-    for right, begins in (([1] * 20, 80), ([1] * 5 + [0] * 15, 10)):
+    for right, lowest in (([1] * 20, 95), ([1] * 5 + [0] * 15, 25)):
         fig = precision_against_coverage(val, val.assign(right=right), ranks=("species",))
         low, high = fig.axes[0].get_ylim()
-        assert low == pytest.approx(begins - 0.03 * (100 - begins)) and high > 100
+        assert low == pytest.approx(100 - 1.12 * (100 - lowest)) and high > 100
         assert_readable(fig)
 
 
@@ -429,11 +428,11 @@ def test_the_figure_draws_the_curves_of_the_chosen_scores(answered):
     points = at_thresholds(test, thresholds(val, 0.5)).set_index(
         ["method", "rank", "group", "score"]
     )
-    colours = method_colours(["flat", "curved"])
+    colours = {m: look.colour for m, look in looks_of(["flat", "curved"]).items()}
     marks = 0
     for i, group in enumerate(("all", "novel placeable")):
         for j, rank in enumerate(RANKS_SHOWN):
-            ax = fig.axes[3 * i + j]
+            ax, below = fig.axes[6 * i + j], fig.axes[6 * i + 3 + j]
             for method in ("flat", "curved"):
                 drawn = [
                     line
@@ -464,6 +463,21 @@ def test_the_figure_draws_the_curves_of_the_chosen_scores(answered):
                     assert marker.get_ydata()[0] == pytest.approx(100 * given["precision"].mean())
                 named = [t for t in ax.findobj(matplotlib.text.Text) if t.get_text() == score]
                 assert named
+            if (rank, group) != ("species", "novel placeable"):
+                lines = {
+                    to_hex(line.get_color()).lower(): line.get_ydata()
+                    for line in below.get_lines()
+                    if len(line.get_xdata()) == STEPS
+                }
+                upper = {
+                    to_hex(line.get_color()).lower(): line.get_ydata()
+                    for line in ax.get_lines()
+                    if len(line.get_xdata()) == STEPS
+                }
+                one, other = (colours[m].lower() for m in ("flat", "curved"))
+                np.testing.assert_allclose(lines[other], upper[other] - upper[one], atol=1e-9)
     assert marks >= 4
     with pytest.raises(ValueError, match="no answers of image to DNA"):
         precision_against_coverage(val, test, pairing="image to DNA")
+    with pytest.raises(ValueError, match="no answers of 'other'"):
+        precision_against_coverage(val, test, reference="other")

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -16,9 +18,8 @@ import pytest
 from hypertax.config.run_config import RunConfig
 from hypertax.data.views import require_something_to_learn
 from hypertax.files import ROOT
-from hypertax.study.pipeline import NotebookError, main, paper, run
-from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows, sweep
-from hypertax.training.dependencies import sources
+from hypertax.study.pipeline import NotebookError, main, paper, parameters_of, run
+from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
 
 PARAMETERS = (
     'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
@@ -26,11 +27,11 @@ PARAMETERS = (
 )
 CODE = {
     "01_data_prep": "import hypertax.taxonomy",
-    "02_train_euclidean": "import hypertax.geometry.lorentz, hypertax.figures.style",
-    "03_train_hyperbolic": "import hypertax.geometry.lorentz",
-    "04_evaluate": "import hypertax.figures.style",
-    "05_figures": "import hypertax.figures.style",
-    "06_beyond_the_paper": "import hypertax.figures.style",
+    "02_train_euclidean": "from hypertax.figures import euclidean_plane",
+    "03_train_hyperbolic": "from hypertax.figures import poincare_disk",
+    "04_evaluate": "from hypertax.figures import save_figure",
+    "05_figures": "import hypertax.explorer, hypertax.figures",
+    "06_beyond_the_paper": "from hypertax.figures import nested_cones",
 }
 
 
@@ -146,21 +147,6 @@ def test_the_curvature_is_held_and_learned_from_the_same_values_with_and_without
     assert {c.curvature for c in learned} == {0.1, 1.0, 4.0, 10.0}
 
 
-def test_what_a_group_sweeps_is_read_from_its_rows():
-    parameter, swept = sweep(load_rows("width"))
-    assert parameter == "embed_dim"
-    assert swept["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8) and swept[
-        "Euclidean CL"
-    ] == ("Euclidean CL", 128)
-    assert {value for _, value in swept.values()} == {8, 16, 32, 64, 128, 256}
-    parameter, swept = sweep(load_rows("curvature"))
-    assert parameter == "curvature" and "Euclidean CL" not in swept
-    assert swept["CL + SEL, c = 4, scaled"] == ("c held, scaled", 4.0) and swept[
-        "Hyperbolic CL + SEL"
-    ] == ("c learned", 1.0)
-    assert sweep(load_rows("core")) == (None, {})
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -170,7 +156,7 @@ def test_what_a_group_sweeps_is_read_from_its_rows():
         ),
         (
             "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {curvatur: 1}}}",
-            "core, a: curvatur is not a parameter",
+            "core, a: curvatur is not a parameter of a run; did you mean curvature?",
         ),
         (
             "core: {a: {label: A, notebook: 03_train_hyperbolic, parameters: {seed: 1}}}",
@@ -216,39 +202,6 @@ def test_an_unknown_group_is_answered_with_the_groups():
         load_rows("cores", EXPERIMENTS)
 
 
-def test_sources_are_what_a_notebook_imports_directly_or_not(tmp_path):
-    files = {
-        "__init__.py": "",
-        "a.py": "from hypertax.sub import b",
-        "c.py": "",
-        "lazy.py": "",
-        "d.py": "import hypertax.c",
-        "e.py": "",
-        "sub/__init__.py": "from . import g",
-        "sub/b.py": "from ..e import x\ndef f():\n    from hypertax import lazy",
-        "sub/g.py": "",
-    }
-    for name, text in files.items():
-        path = tmp_path / "hypertax" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    book = notebook(
-        tmp_path / "n.ipynb",
-        "%matplotlib inline\n!ls",
-        "import numpy as np\nfrom hypertax import a\n",
-    )
-    found = [path.relative_to(tmp_path / "hypertax").as_posix() for path in sources(book, tmp_path)]
-    assert found == [
-        "__init__.py",
-        "a.py",
-        "e.py",
-        "lazy.py",
-        "sub/__init__.py",
-        "sub/b.py",
-        "sub/g.py",
-    ]
-
-
 def test_a_notebook_is_run_with_its_parameters_and_its_stamp_comes_last(tmp_path, capsys):
     book = notebook(
         tmp_path / "n.ipynb",
@@ -292,19 +245,23 @@ def test_a_parameter_that_the_notebook_does_not_have_is_refused(tmp_path):
     book = notebook(tmp_path / "n.ipynb", "aperture = 1")
     with pytest.raises(
         NotebookError,
-        match="^aperture is not a parameter of n.ipynb, which has curvature, dataset,"
-        " experiment, preset",
+        match=r"^experimnt is not a parameter of n.ipynb; did you mean experiment\?$",
     ):
-        run(book, tmp_path / "out.ipynb", {"aperture": 4.0})
+        run(book, tmp_path / "out.ipynb", {"experimnt": 4.0})
+    with pytest.raises(NotebookError, match="^temperature is not a parameter of n.ipynb"):
+        run(book, tmp_path / "out.ipynb", {"temperature": 4.0})
+
+
+def test_every_field_of_a_run_but_the_space_is_a_parameter_of_a_training_notebook(tmp_path):
+    book = notebook(tmp_path / "03_train_hyperbolic.ipynb", "assert temperature == 0.1")
+    run(book, tmp_path / "out.ipynb", {"temperature": 0.1})
+    for name, near in (("tempratur", "; did you mean temperature?"), ("space", "; ")):
+        with pytest.raises(NotebookError, match=f"^{name} is not a parameter of 03.*{near[:-1]}"):
+            run(book, tmp_path / "out.ipynb", {name: "0.1"})
 
 
 def test_the_notebooks_have_every_parameter_that_the_pipeline_gives():
-    import papermill
-
-    has = {
-        path.stem: set(papermill.inspect_notebook(path))
-        for path in (ROOT / "notebooks").glob("0*.ipynb")
-    }
+    has = {path.stem: parameters_of(path) for path in (ROOT / "notebooks").glob("0*.ipynb")}
     for row in (row for rows in load_groups().values() for row in rows if row.notebook):
         assert {"dataset", "preset", "seed", *row.parameters} <= has[row.notebook], row.name
     assert {"dataset", "publish"} <= has["01_data_prep"]
@@ -342,6 +299,9 @@ def plan(root: Path, *config: str) -> str:
         "--cores",
         "1",
         "--printshellcmds",
+        "--rerun-triggers",
+        "params",
+        "input",
         "--config",
         *config,
     ]
@@ -390,17 +350,69 @@ def test_the_recipes_have_a_notebook_of_their_own_in_the_place_of_the_figures(re
     assert "figures-beyond" not in said and "notebooks/06_beyond_the_paper.ipynb" in said
 
 
+EVERYTHING = {"specimens", "data", "a-seed0", "b-seed0", "evaluate-core", "figures-core"}
+STAND_IN = """
+import sys
+from pathlib import Path
+
+stamp = Path(sys.argv[sys.argv.index("--stamp") + 1])
+stamp.parent.mkdir(parents=True, exist_ok=True)
+stamp.write_text("")
+"""
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def test_what_is_done_again_is_told_by_fingerprints_and_not_by_dates(repository):
+    """With steps that take no time, what Snakemake would do after an edit."""
+    table, library = repository / "own.tsv", repository / "hypertax"
+    table.write_text("sampleid\n")
+    (library / "study" / "pipeline.py").write_text(STAND_IN)
+    environment = {**os.environ, "PYTHONPATH": str(repository), "PYTHONDONTWRITEBYTECODE": "1"}
+    given = ["seeds=1", "dataset=own.tsv"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", *given]
+
+    def again() -> set[str]:
+        said = plan(repository, *given)
+        return set(re.findall(r"--stamp runs/.stamps/own/(\S+)\.done", said))
+
+    @contextmanager
+    def edited(path: Path, text: str) -> Iterator[None]:
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + text, encoding="utf-8")
+        yield
+        path.write_text(before, encoding="utf-8")
+
+    done = subprocess.run(
+        command, check=False, cwd=repository, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    # Dates, comments, docstrings and imports; what a notebook says and shows
+    append(library / "figures" / "style.py", "# changed\n")
+    append(library / "losses" / "contrastive.py", '"""Changed."""\nimport math\n')
+    book = repository / "notebooks" / "04_evaluate.ipynb"
+    content = nbformat.read(book, as_version=4)
+    content.cells.insert(0, nbformat.v4.new_markdown_cell("Changed."))
+    content.cells[-1].source += "  # changed"
+    nbformat.write(content, book)
+    for path in [table, *library.rglob("*"), *(repository / "notebooks").iterdir()]:
+        path.touch()
+    assert again() == set()
+    # What notebooks draw with, those that train, too: no run is made again.
+    with edited(library / "figures" / "spaces.py", "CHANGED = 1\n"):
+        assert again() == {"figures-core"}
+    with edited(library / "losses" / "contrastive.py", "CHANGED = 1\n"):
+        assert again() == EVERYTHING - {"specimens", "data"}
+    with edited(table, "S1\n"):
+        assert again() == EVERYTHING
+
+
 @pytest.mark.slow
 def test_the_pipeline_does_again_only_what_changed(repository):
     code, output = make_paper(repository)
-    assert code == 0 and started(output) == {
-        "specimens",
-        "data",
-        "a-seed0",
-        "b-seed0",
-        "evaluate-core",
-        "figures-core",
-    }, output
+    assert code == 0 and started(output) == EVERYTHING, output
     (repository / "tables" / "simulated").mkdir(parents=True)
     (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
 
@@ -411,20 +423,25 @@ def test_the_pipeline_does_again_only_what_changed(repository):
 
     for path in (repository / "hypertax").rglob("*.py"):
         path.touch()
+    append(repository / "hypertax" / "figures" / "style.py", "# changed\n")
     assert again() == set()
-    with open(repository / "hypertax" / "figure_style.py", "a") as file:
-        file.write("# changed\n")
+    append(repository / "hypertax" / "figures" / "style.py", "CHANGED = 1\n")
     assert again() == {"evaluate-core", "figures-core"}
-    with open(repository / "hypertax" / "lorentz.py", "a") as file:
-        file.write("# changed\n")
+    append(repository / "hypertax" / "geometry" / "lorentz.py", "CHANGED = 2\n")
     assert {"a-seed0", "b-seed0"} <= again()
-    rows = (repository / "experiments.yaml").read_text()
-    (repository / "experiments.yaml").write_text(
-        rows.replace("{label: B,", "{parameters: {curvature: 4.0}, label: B,")
+    append(repository / "hypertax" / "explorer" / "draw.js", "// changed\n")
+    assert again() == {"figures-core"}
+    rows = repository / "experiments.yaml"
+    rows.write_text(
+        rows.read_text().replace("{label: B,", "{parameters: {curvature: 4}, label: B,")
     )
     assert again() == {"b-seed0", "evaluate-core", "figures-core"}
     (repository / "tables" / "simulated" / "t.csv").unlink()
     assert again() == {"evaluate-core", "figures-core"}
+    # Without Snakemake's memory nobody knows what the stamps were made from.
+    (repository / "tables" / "simulated" / "t.csv").write_text("a\n")
+    shutil.rmtree(repository / ".snakemake")
+    assert again() == EVERYTHING
 
 
 def test_processes_that_share_their_output_do_not_mix_their_lines():

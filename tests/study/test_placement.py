@@ -8,8 +8,8 @@ import pytest
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.evaluation.accuracy import evaluate
+from hypertax.evaluation.cones import specimens_in_cones
 from hypertax.evaluation.nesting import cone_nesting
-from hypertax.evaluation.specimens_in_cones import specimens_in_cones
 from hypertax.study.placement import place_in_cones
 from hypertax.study.recipes import placed_runs
 from hypertax.study.rows import Row

@@ -296,7 +296,11 @@ def test_what_is_written_of_a_frame_and_of_published_numbers(tmp_path):
     assert markdown.read_text().endswith(
         "Data set: bioscan-1m. Seeds: 1. Numbers measured here. Runs: r\\_1.\n"
     )
-    csv, _, _ = write_table(published_clibd_table(), "clibd", tmp_path, caption="CLIBD")
+    csv, markdown, tex = write_table(published_clibd_table(), "clibd", tmp_path, caption="CLIBD")
+    # Whoever reads the figures learns that their DNA encoder was a mistake.
+    for path in (markdown, tex):
+        assert "Its authors call that a mistake" in path.read_text()
+        assert "issue 33" in path.read_text()
     read = pd.read_csv(csv)
     assert (
         set(read["dataset"]) == {"BIOSCAN-1M, test queries"}

@@ -13,20 +13,23 @@ from comparison_cases import cells
 from random_embeddings import random_embeddings
 from score_cases import scores
 
-from hypertax.data.batches import Names
-from hypertax.evaluation.accuracy import PAIRINGS
-from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE, each_run, study_predictions
+from hypertax.data.taxon_index import TaxonIndex
+from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE
 from hypertax.evaluation.hierarchy import distance_correlation, hierarchy_scores
+from hypertax.evaluation.members import each_run, study_predictions
 from hypertax.evaluation.nesting import cone_nesting
+from hypertax.evaluation.protocol import PAIRINGS
+from hypertax.study.rows import Row
+from hypertax.study.runs import StudyRun, run_costs
+from hypertax.tables.differences import difference_table, write_difference_tables
+from hypertax.tables.inputs import text_inputs_table
 from hypertax.tables.study import (
     ablation_table,
     correlation_table,
     cost_table,
-    difference_table,
     first_wrong_table,
     hierarchy_table,
     nesting_table,
-    text_inputs_table,
 )
 from hypertax.tables.table import write_table
 from hypertax.taxonomy import RANKS
@@ -34,19 +37,15 @@ from hypertax.training.runs import Run
 
 
 def study(methods=("flat", "curved"), seeds=2) -> list:
-    """Members as `hypertax.study.collect.collect` gives them, with embeddings and no folder."""
+    """Members as `hypertax.study.collect_runs` gives them, with embeddings and no folder."""
     made = []
     for i, label in enumerate(methods):
         for seed in range(seeds):
             embeddings = random_embeddings(
                 "euclidean" if label == "flat" else "lorentz", seed=10 * i + seed
             )
-            run = SimpleNamespace(name=f"{label}-seed{seed}-0a")
-            made.append(
-                SimpleNamespace(
-                    row=SimpleNamespace(label=label), seed=seed, run=run, embeddings=embeddings
-                )
-            )
+            run = f"{label}-seed{seed}-0a"
+            made.append(SimpleNamespace(method=label, seed=seed, name=run, embeddings=embeddings))
     return made
 
 
@@ -246,10 +245,8 @@ def test_cost_table_from_run_folders(tmp_path):
             "peak_memory_mib": 900 + seed,
         }
         (folder / "environment.json").write_text(json.dumps(facts))
-        members.append(
-            SimpleNamespace(row=SimpleNamespace(label=label), seed=seed, run=Run(folder))
-        )
-    table = cost_table(members)
+        members.append(StudyRun(Row(label.lower(), label), seed, Run(folder)))
+    table = cost_table(run_costs(members))
     assert lines(table) == [
         "| Method | Device | parameters | epochs | seconds | seconds per epoch | milliseconds"
         " per step | peak memory, MiB |",
@@ -336,7 +333,7 @@ def test_text_inputs_letter_by_letter(tmp_path):
 
 def test_text_inputs_are_those_of_training():
     for cumulative, name in ((False, "SEL"), (True, "SEL, cumulative")):
-        names = Names(SPECIMENS, cumulative=cumulative)
+        names = TaxonIndex(SPECIMENS, cumulative=cumulative)
         shown = text_inputs_table(SPECIMENS).tidy
         for row, sample in ((2, "s3"), (1, "s2"), (4, "s5")):
             own = shown[shown["specimen"] == sample].set_index("input")["shown"]
@@ -384,3 +381,27 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_difference_tables_of_all_kinds_of_species_are_written_together(tmp_path):
+    given = [
+        ("standard", "DNA to DNA", "unseen", "species", BETTER),
+        ("standard", "DNA to DNA", "seen", "species", WORSE),
+        ("novel", "DNA to DNA", "unseen", "genus", NEITHER),
+    ]
+    written = write_difference_tables(
+        cells(given), tmp_path, together="all", each="against", dataset="mine", runs=["new-seed0"]
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"all.csv"} | {
+        f"against_{kind}.{ending}"
+        for kind in ("unseen", "seen", "novel")
+        for ending in ("csv", "md", "tex")
+    }
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 3
+    for kind, verdict in (("unseen", BETTER), ("seen", WORSE), ("novel", NEITHER)):
+        assert written[kind].tidy["verdict"].tolist() == [verdict]
+        text = (tmp_path / f"against_{kind}.md").read_text()
+        assert text.startswith(f"**Test, {kind} species: macro top-1 accuracy minus that of Old")
+        assert "Data set: mine." in text and "new-seed0" in text
+    with pytest.raises(ValueError, match="no differences for novel, unseen, macro"):
+        write_difference_tables(cells(given[:2]), tmp_path)

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from hypertax.config.run_config import RunConfig
-from hypertax.data.batches import Names, loader
+from hypertax.data.batches import loader
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
 from hypertax.model.model import build_model
 from hypertax.training.large_batch import LargeBatch
@@ -71,7 +72,7 @@ def parts(table, dtype=torch.float64, dropout=False, **parameters):
     """Model, its objective and the specimens as it takes them; without dropout a pass has no random
     numbers."""
     config = RunConfig.create("tiny", image_size=32, embed_dim=24, **parameters)
-    names = Names(table)
+    names = TaxonIndex(table)
     model = (
         build_model(config, table, names, np.ones(len(table), dtype=bool)).train(dropout).to(dtype)
     )
@@ -128,7 +129,7 @@ def test_dropout_is_the_same_in_both_passes(tmp_path):
     large = LargeBatch(objective, micro_batch=8)
     texts = objective.texts(batch)
     torch.manual_seed(5)
-    outputs = [one.run() for one in large._passes(model, batch, texts)]
+    outputs = [one.run() for one in large.passes(model, batch, texts)]
     after = torch.get_rng_state()
     joined = {m: torch.cat([out[m] for out in outputs if m in out]) for m in model.modalities}
     objective.terms(joined, batch, texts)["loss"].backward()

@@ -34,7 +34,7 @@ import sys
 import torch
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
-from hypertax.training.trainer import _Training, train
+from hypertax.training.trainer import Trainer, train
 
 output, stop = sys.argv[2], int(sys.argv[3])
 made = []
@@ -48,7 +48,7 @@ def checkpoint(self):
     if len(made) == stop:
         raise KeyboardInterrupt
 
-saved, _Training._checkpoint = _Training._checkpoint, checkpoint
+saved, Trainer.checkpoint = Trainer.checkpoint, checkpoint
 table = load_specimens(sys.argv[1])
 train(RunConfig.create("tiny", **PARAMETERS), table, output=output, progress=False)
 assert made

@@ -10,11 +10,12 @@ from PIL import Image
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes, base_codes
-from hypertax.data.batches import Names, Specimens, loader, shifted
+from hypertax.data.batches import Specimens, loader, shifted
+from hypertax.data.taxon_index import TaxonIndex
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
 from hypertax.model.model import HypertaxModel, embed
-from hypertax.training.trainer import TrainingDiverged, _Training, train, unaligned
+from hypertax.training.trainer import Trainer, TrainingDiverged, train, unaligned
 
 SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
 SPLITS = ["train_seen"] * 6 + ["seen_keys", "val_seen", "test_seen"]
@@ -159,7 +160,7 @@ def test_curvature_is_held_or_learned(specimens, tmp_path):
 
 
 def test_bounds_hold_after_a_step(specimens):
-    model = _Training(config(), specimens, folder=None, data="", progress=False).model
+    model = Trainer(config(), specimens, folder=None, data="", progress=False).model
     with torch.no_grad():
         model.log_logit_scale.fill_(10.0)
         model.space.log_curvature.fill_(10.0)
@@ -172,7 +173,7 @@ def test_bounds_hold_after_a_step(specimens):
 
 
 def test_scalars_norms_and_biases_do_not_decay(specimens):
-    training = _Training(config(), specimens, folder=None, data="", progress=False)
+    training = Trainer(config(), specimens, folder=None, data="", progress=False)
     decayed = {
         id(p)
         for group in training.optimizer.param_groups
@@ -208,7 +209,7 @@ def test_a_loaded_model_embeds_the_same_and_a_new_table_too(specimens, tmp_path)
 
 
 def test_an_embedding_does_not_depend_on_the_batch(specimens):
-    training = _Training(config(), specimens, folder=None, data="", progress=False)
+    training = Trainer(config(), specimens, folder=None, data="", progress=False)
     one = embed(training.model, specimens.head(1)).select("image").tangent
     many = embed(training.model, specimens).select("image").tangent[:1]
     assert np.allclose(one, many, atol=1e-5)
@@ -233,7 +234,7 @@ def test_unaligned_is_the_model_before_training(specimens, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence(specimens, tmp_path, monkeypatch):
-    training = _Training(config(), specimens, tmp_path / "run", data="", progress=False)
+    training = Trainer(config(), specimens, tmp_path / "run", data="", progress=False)
     monkeypatch.setattr(
         training.step, "backward", lambda model, batch: {"loss": torch.tensor(float("nan"))}
     )
@@ -245,7 +246,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(specimens, tmp_path, mo
     "codes", [BarcodeCodes(), BarcodeCodes(specials=2)], ids=["bases", "k-mers"]
 )
 def test_augmentation_is_for_training_only(specimens, codes):
-    names = Names(specimens)
+    names = TaxonIndex(specimens)
     plain, augmented = (
         Specimens(specimens, names, codes, 32, augment) for augment in (False, True)
     )
@@ -269,7 +270,7 @@ def test_a_shifted_read_loses_one_end_and_gains_nothing():
 
 
 def test_batches_cover_the_table_once_in_a_seeded_order(specimens):
-    data = Specimens(specimens, Names(specimens), None, 0)
+    data = Specimens(specimens, TaxonIndex(specimens), None, 0)
 
     def order(seed):
         return torch.cat([batch.index for batch in loader(data, 16, shuffle_seed=seed)]).tolist()
@@ -282,7 +283,7 @@ def test_batches_cover_the_table_once_in_a_seeded_order(specimens):
 
 
 def test_the_parts_of_a_batch_are_the_batch_and_a_start_leaves_out_the_first_ones(specimens):
-    data = Specimens(specimens, Names(specimens), None, 0)
+    data = Specimens(specimens, TaxonIndex(specimens), None, 0)
     whole = [batch.index for batch in loader(data, 16, shuffle_seed=3)]
     parts = [
         [batch.index for batch in loader(data, 16, shuffle_seed=3, share=(i, 3))] for i in range(3)
@@ -295,7 +296,7 @@ def test_the_parts_of_a_batch_are_the_batch_and_a_start_leaves_out_the_first_one
 
 
 def test_names_are_unique_and_lineages_point_to_them(specimens):
-    names = Names(specimens)
+    names = TaxonIndex(specimens)
     assert len(set(names.texts)) == len(names.texts)
     for row, (_, specimen) in zip(names.lineage, specimens.iterrows(), strict=True):
         for taxon, rank in zip(row, ("order", "family", "genus", "species"), strict=True):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from bioscan_dataset import BIOSCAN1M
 from torchvision.datasets.utils import download_url
-from tqdm import tqdm
 
+from hypertax.data.progress import progress_bar
 from hypertax.files import shown, write_text
 
 SILENCE = 60
@@ -44,7 +44,7 @@ class _Download(BIOSCAN1M):
             else set()
         )
         absent = []
-        for chunk, files in tqdm(
+        for chunk, files in progress_bar(
             names.groupby("chunk_number")["image_file"], desc="looking for images", unit=" parts"
         ):
             folder = Path(self.image_dir) / f"part{chunk}"
@@ -78,7 +78,7 @@ def unpack(archive: Path, folder: Path, *, drop_prefix: str = "") -> None:
     """Unpack an archive whose bytes are known to be right. Files that are there in full stay, and
     an interruption leaves no part of one."""
     with zipfile.ZipFile(archive) as source:
-        for member in tqdm(source.infolist(), desc="unpacking", unit=" files"):
+        for member in progress_bar(source.infolist(), desc="unpacking", unit=" files"):
             target = folder / member.filename.removeprefix(drop_prefix)
             if member.is_dir() or (target.is_file() and target.stat().st_size == member.file_size):
                 continue

@@ -5,7 +5,6 @@ known species tree."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,17 +18,17 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from hypertax.data.bioscan1m.reader import METADATA
+from hypertax.data.progress import progress_bar
 from hypertax.data.simulation.barcodes import barcodes
 from hypertax.data.simulation.images import photograph
 from hypertax.data.simulation.traits import species_traits
 from hypertax.data.simulation.tree import lineages, species_tree
 from hypertax.data.split import KEY_SPLITS, SPLITS, TRAINING_SPLITS, clibd_split
-from hypertax.files import atomic_path, shown
+from hypertax.files import atomic_path, processors, shown
 from hypertax.taxonomy import RANKS
 
-METADATA = "BIOSCAN_Insect_Dataset_metadata.tsv"
 TREE = "true_tree.nwk"
 ABUNDANCE_SPREAD = 1.4
 """Standard deviation of the logarithm of the specimens per species: most species are rare, some
@@ -38,7 +37,7 @@ UNLABELLED_STOPS = {"order": 0.2, "family": 0.45, "genus": 0.35}
 """Where the labels of `no_split` specimens stop, and how often."""
 
 _UNIONS = {"all_keys": KEY_SPLITS, "no_split_and_seen_train": TRAINING_SPLITS}
-_COLUMNS = (
+METADATA_COLUMNS = (
     "sampleid processid uri name phylum class order family subfamily tribe genus species"
     " subspecies nucraw image_file"
     " large_diptera_family medium_diptera_family small_diptera_family large_insect_order"
@@ -46,6 +45,7 @@ _COLUMNS = (
     " chunk_number copyright_license copyright_holder copyright_institution copyright_contact"
     " photographer author"
 ).split()
+"""Columns of BIOSCAN-1M's metadata, in its order."""
 _UNKNOWN = "not_classified"
 _PER_PART, _CHUNK = 1000, 40
 
@@ -191,7 +191,7 @@ def _specimens(
     given = table["genus"].notna() & (np.arange(len(table)) % 4 > 0)
     subfamily = (table["family"].str.removesuffix("idae") + "inae").where(given, _UNKNOWN)
     table = table.assign(**fixed, subfamily=subfamily, tribe=_UNKNOWN, subspecies=_UNKNOWN)
-    for column in (c for c in _COLUMNS if c.startswith(("large_", "medium_", "small_"))):
+    for column in (c for c in METADATA_COLUMNS if c.startswith(("large_", "medium_", "small_"))):
         table[column] = "no_split"
     return table, of_species
 
@@ -223,7 +223,7 @@ def _letters(number: int) -> str:
 
 
 def _write_metadata(path: Path, table: pd.DataFrame) -> None:
-    table[_COLUMNS].fillna(dict.fromkeys(RANKS, _UNKNOWN)).to_csv(
+    table[METADATA_COLUMNS].fillna(dict.fromkeys(RANKS, _UNKNOWN)).to_csv(
         path, sep="\t", index=False, lineterminator="\n"
     )
 
@@ -257,9 +257,9 @@ def _write_images(
         for path, looks, name in zip(paths, traits, table["sampleid"])
     ]
     chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    processes = min(processes or _processors(), 8 if processes is None else processes, len(chunks))
-    with tqdm(
-        total=len(jobs), desc="Simulating photographs", unit="image", disable=not progress
+    processes = min(processes or processors(), 8 if processes is None else processes, len(chunks))
+    with progress_bar(
+        total=len(jobs), desc="simulated photographs", unit=" images", disable=not progress
     ) as bar:
         if processes == 1:
             for chunk in chunks:
@@ -298,7 +298,3 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "answers": ["SCORES", "open_world_answers"],
+        "answers": ["SCORES", "open_world_answers", "study_answers"],
         "curves": [
             "areas",
             "at_thresholds",
@@ -17,6 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "precision_coverage",
             "thresholds",
         ],
-        "comparison": ["choose_scores", "compare_open_world", "open_world_scores", "study_answers"],
+        "comparison": ["choose_scores", "compare_open_world", "open_world_scores"],
     },
 )

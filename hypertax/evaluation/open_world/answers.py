@@ -3,16 +3,16 @@ and how confident each score is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import PAIRINGS
+from hypertax.evaluation.members import EmbeddedRun, each_run
+from hypertax.evaluation.protocol import PAIRINGS, modalities_of, query_splits
 from hypertax.evaluation.retrieval import nearest_keys
 from hypertax.geometry import lorentz as L
 from hypertax.taxonomy import RANKS
@@ -76,9 +76,12 @@ def open_world_answers(
     keys that are equally near to 1e-5 at radius 6.
 
     Args:
-        stage: "val" or "test", whose queries are used. pairing: one of
-        `hypertax.evaluation.accuracy.PAIRINGS`. aperture: K of the cones. unseen_modality: "image"
-        or "dna", of the unseen keys for `unseen_predicted`; by default that of the seen keys.
+        embeddings: of specimens, and of taxa where there are any.
+        stage: "val" or "test", whose queries are used.
+        pairing: one of `hypertax.evaluation.PAIRINGS`.
+        aperture: K of the cones.
+        unseen_modality: "image" or "dna", of the unseen keys for `unseen_predicted`; by default
+            that of the seen keys.
         device: where to look for the keys, the CPU by default.
 
     Returns:
@@ -91,24 +94,20 @@ def open_world_answers(
     Raises:
         ValueError: a stage, pairing or modality that does not exist.
     """
-    if stage not in QUERY_SPLITS:
-        raise ValueError(f"stage must be 'val' or 'test', not {stage!r}.")
-    if pairing not in PAIRINGS:
-        raise ValueError(
-            f"pairing must be one of {', '.join(map(repr, PAIRINGS))}, not {pairing!r}."
-        )
+    splits = {name: kind for kind, name in query_splits(stage).items()}
+    query_modality, key_modality = modalities_of(pairing)
     if unseen_modality not in (None, "image", "dna"):
         raise ValueError(
             f"unseen_modality must be 'image', 'dna' or None, not {unseen_modality!r}."
         )
-    splits = {name: split for split, name in QUERY_SPLITS[stage].items()}
-    query_modality, key_modality = PAIRINGS[pairing]
-    queries, keys = (
-        embeddings.select(query_modality, list(splits)),
-        embeddings.select(key_modality, ["seen_keys"]),
-    )
+    queries = embeddings.select(query_modality, list(splits))
+    keys = embeddings.select(key_modality, ["seen_keys"])
     if not len(queries) or not len(keys):
         return _typed(pd.DataFrame(columns=list(COLUMNS)))
+    unseen_keys = embeddings.select(unseen_modality or key_modality, list(UNSEEN_KEYS))
+    unseen = np.full(len(queries), None, dtype=object)
+    if len(unseen_keys):
+        unseen = _names(unseen_keys.table[RANKS[-1]])[_nearest(queries, unseen_keys, device)]
     split = queries.table["split"].map(splits).to_numpy(dtype=object)
     nearest = _nearest(queries, keys, device)
     near = _similarity(queries, keys, nearest)
@@ -116,44 +115,60 @@ def open_world_answers(
     parts = []
     for rank in RANKS:
         known = _names(keys.table[rank])
-        true, predicted = _names(queries.table[rank]), known[nearest]
-        carried = set(known[pd.notna(known)])
+        predicted, carried = known[nearest], set(known[pd.notna(known)])
         taxa = embeddings.select("text", rank=rank)
         taxa = taxa.where(taxa.table["id"].isin(carried).to_numpy())
-        placeable = np.array([name in carried for name in true]) & (
-            (split == "seen") | (rank != RANKS[-1])
-        )
-        unseen = np.full(len(queries), None, dtype=object)
-        if rank == RANKS[-1]:
-            unseen_keys = embeddings.select(unseen_modality or key_modality, list(UNSEEN_KEYS))
-            if len(unseen_keys):
-                unseen = _names(unseen_keys.table[rank])[_nearest(queries, unseen_keys, device)]
+        true = _names(queries.table[rank])
+        is_species = rank == RANKS[-1]
         about = {
             "stage": stage,
             "pairing": pairing,
             "split": split,
             "query": queries.table["id"].to_numpy(),
             "rank": rank,
+            "true": true,
+            "placeable": np.array([name in carried for name in true])
+            & ((split == "seen") | (not is_species)),
+            "unseen_predicted": unseen if is_species else np.full(len(queries), None, dtype=object),
         }
-        about |= {"true": true, "placeable": placeable, "unseen_predicted": unseen}
         answered = {
             "distance": (predicted, near),
             "margin": (predicted, _margin(queries, keys, near, others[rank])),
             "radius": (predicted, np.linalg.norm(queries.tangent.astype(np.float64), axis=1)),
             **_by_taxa(queries, taxa, predicted, aperture, device),
         }
-        for score in (name for name in SCORES if name in answered):
-            names, confidence = answered[score]
-            missing = pd.isna(names)
-            right = ~missing & (names == true)
-            own = {
-                "score": score,
-                "predicted": names,
-                "confidence": np.where(missing, -np.inf, confidence),
-                "right": right,
-            }
-            parts.append(pd.DataFrame({**about, **own})[list(COLUMNS)])
+        parts += _rows(about, answered)
     return _typed(pd.concat(parts, ignore_index=True))
+
+
+def _rows(
+    about: dict, answered: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> Iterator[pd.DataFrame]:
+    """A frame per score from the names (Q,) that it answers and its confidences (Q,)."""
+    for score in (name for name in SCORES if name in answered):
+        names, confidence = answered[score]
+        missing = pd.isna(names)
+        own = {
+            "score": score,
+            "predicted": names,
+            "confidence": np.where(missing, -np.inf, confidence),
+            "right": ~missing & (names == about["true"]),
+        }
+        yield pd.DataFrame({**about, **own})[list(COLUMNS)]
+
+
+def study_answers(
+    study: Sequence[EmbeddedRun], stage: str = "test", pairing: str = "DNA to DNA", **options
+) -> pd.DataFrame:
+    """`open_world_answers` of every run of a study, each with its own aperture, with columns
+    `method`, `run` and `seed` in front."""
+
+    def answers(member: EmbeddedRun) -> pd.DataFrame:
+        return open_world_answers(
+            member.embeddings, stage, pairing, aperture=member.aperture, **options
+        )
+
+    return each_run(study, answers)
 
 
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
@@ -178,17 +193,7 @@ def _names(column: pd.Series) -> np.ndarray:
 
 
 def _nearest(queries: Embeddings, keys: Embeddings, device: str | None) -> np.ndarray:
-    options = {"space": keys.space, "curvature": keys.curvature, "k": 1, "device": device}
-    return nearest_keys(queries.tangent, keys.tangent, **options)[0].numpy()[:, 0]
-
-
-def _points(embeddings: Embeddings, index=slice(None)) -> Tensor:
-    """Space components, or unit vectors, of the rows (N, D); zero vectors stay zero."""
-    tangent = torch.from_numpy(embeddings.tangent[index].astype(np.float64))
-    if embeddings.space == "lorentz":
-        return L.exp0(tangent, float(embeddings.curvature))
-    norm = tangent.norm(dim=1, keepdim=True)
-    return tangent / torch.where(norm > 0, norm, 1.0)
+    return nearest_keys(queries, keys, device=device)[0][:, 0]
 
 
 def _blocks(count: int, width: int) -> Iterator[slice]:
@@ -205,7 +210,7 @@ def _similarity(queries: Embeddings, others: Embeddings, index: np.ndarray) -> n
     paired = np.flatnonzero(index >= 0)
     for rows in _blocks(len(paired), queries.tangent.shape[1]):
         own = paired[rows]
-        x, y = _points(queries, own), _points(others, index[own])
+        x, y = queries.points(own), others.points(index[own])
         # The cosine of a vector with itself can read 1 + 2e-16, and must not beat another one's 1.
         hyperbolic = queries.space == "lorentz"
         result[own] = (
@@ -223,9 +228,9 @@ def _nearest_others(
     another name."""
     codes = {rank: pd.factorize(_names(keys.table[rank]))[0] for rank in RANKS}
     found = {rank: np.full(len(queries), -1) for rank in RANKS}
-    key_points = _points(keys)
+    key_points = keys.points()
     for rows in _blocks(len(queries), len(keys)):
-        own = _points(queries, rows)
+        own = queries.points(rows)
         products = (
             L.pairwise_inner(own, key_points, float(keys.curvature))
             if keys.space == "lorentz"
@@ -281,9 +286,9 @@ def _depth(queries: Embeddings, taxa: Embeddings, index: np.ndarray, aperture: f
     paired = np.flatnonzero(index >= 0)
     for rows in _blocks(len(paired), queries.tangent.shape[1]):
         own = paired[rows]
-        apexes = _points(taxa, index[own])
+        apexes = taxa.points(index[own])
         result[own] = L.half_aperture(apexes, c, aperture) - L.exterior_angle(
-            apexes, _points(queries, own), c
+            apexes, queries.points(own), c
         )
     return result
 
@@ -294,11 +299,11 @@ def _deepest_cones(queries: Embeddings, taxa: Embeddings, aperture: float) -> np
     result = np.full(len(queries), -1)
     if not len(taxa):
         return result
-    c, apexes = float(queries.curvature), _points(taxa)
+    c, apexes = float(queries.curvature), taxa.points()
     half = L.half_aperture(apexes, c, aperture)[:, None]
     for rows in _blocks(len(queries), len(taxa)):
         result[rows] = (
-            (half - L.pairwise_exterior_angle(apexes, _points(queries, rows), c))
+            (half - L.pairwise_exterior_angle(apexes, queries.points(rows), c))
             .numpy()
             .argmax(axis=0)
         )

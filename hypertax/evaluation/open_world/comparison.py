@@ -4,13 +4,13 @@ method, and paired bootstrap differences."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.comparison import _judged, comparable, each_run
-from hypertax.evaluation.open_world.answers import open_world_answers
+from hypertax.evaluation.comparison import comparable, draws, judged
 from hypertax.evaluation.open_world.curves import (
     GROUPS,
     PRECISION,
@@ -23,7 +23,6 @@ from hypertax.evaluation.open_world.curves import (
     thresholds,
 )
 from hypertax.evaluation.open_world.two_stage import accuracies, stages, two_stage
-from hypertax.study.runs import StudyRun
 from hypertax.taxonomy import RANKS
 
 RESAMPLES = 1000
@@ -31,11 +30,21 @@ CHOSEN_BY = {"AUROC": "AUROC", "area": "area", "coverage": "coverage", "precisio
 CHOSEN_BY |= {f"two-stage {name}": "two-stage H.M." for name in ("seen", "unseen", "H.M.")}
 """The measures, and that whose validation value chooses the score with which each is reported."""
 COMPARED = ("AUROC", "area", "coverage", "two-stage H.M.")
-_CELL = ["pairing", "measure", "rank", "group"]
-_COLUMNS = [
+
+
+class Cell(NamedTuple):
+    """One number that methods are compared in."""
+
+    pairing: str
+    measure: str
+    rank: str
+    group: str
+
+
+_COLUMNS = (
     "method",
     "reference",
-    *_CELL,
+    *Cell._fields,
     "score",
     "reference_score",
     "difference",
@@ -45,22 +54,8 @@ _COLUMNS = [
     "queries",
     "seeds",
     "seeds_agreeing",
-]
+)
 _CHUNK = 2_000_000
-
-
-def study_answers(
-    study: Sequence[StudyRun], stage: str = "test", pairing: str = "DNA to DNA", **options
-) -> pd.DataFrame:
-    """`open_world_answers` of every run of a study, each with its own aperture, with columns
-    `method`, `run` and `seed` in front."""
-
-    def answers(member: StudyRun) -> pd.DataFrame:
-        return open_world_answers(
-            member.embeddings, stage, pairing, aperture=member.aperture, **options
-        )
-
-    return each_run(study, answers)
 
 
 def open_world_scores(
@@ -70,7 +65,8 @@ def open_world_scores(
     from the validation queries for both.
 
     Args:
-        val, test: of `study_answers`, of the same runs; or of `open_world_answers`, of one run.
+        val, test: of `hypertax.evaluation.open_world.study_answers`, of the same runs; or of
+            `open_world_answers`, of one run.
         precision: that the thresholds hold.
 
     Returns:
@@ -88,43 +84,34 @@ def open_world_scores(
                 " seen keys, of this pairing."
             )
     limits = thresholds(val, precision)
-    species = {"rank": RANKS[-1], "group": "all"}
     pairs = two_stage(val, test)
     parts = []
     for stage, answers in (("val", val), ("test", test)):
-        found = novelty(answers)
-        parts.append(
-            found.assign(
-                stage=stage,
-                measure="AUROC",
-                value=found["auroc"],
-                queries=found["seen"] + found["unseen"],
-                **species,
-            )
-        )
-        found = areas(answers)
-        parts.append(found.assign(stage=stage, measure="area", value=found["area"]))
-        found = at_thresholds(answers, limits)
-        parts += [
-            found.assign(stage=stage, measure=measure, value=found[measure])
-            for measure in ("coverage", "precision")
-        ]
-        named = answers[(answers["rank"] == RANKS[-1]) & answers["true"].notna()]
-        for name in ("seen", "unseen", "harmonic"):
-            measure = f"two-stage {'H.M.' if name == 'harmonic' else name}"
-            value = pairs[f"val_{name}" if stage == "val" else name]
-            parts.append(
-                pairs.assign(
-                    stage=stage,
-                    measure=measure,
-                    value=value,
-                    queries=named["query"].nunique(),
-                    **species,
-                )
-            )
+        parts += [part.assign(stage=stage) for part in _measured(answers, limits, pairs, stage)]
     frame = pd.concat(parts, ignore_index=True)
     about = [name for name in ("method", "run", "seed") if name in frame]
-    return frame[[*about, "stage", *_CELL, "score", "value", "queries"]]
+    return frame[[*about, "stage", *Cell._fields, "score", "value", "queries"]]
+
+
+def _measured(
+    answers: pd.DataFrame, limits: pd.DataFrame, pairs: pd.DataFrame, stage: str
+) -> Iterator[pd.DataFrame]:
+    """A frame per measure, with `measure`, `value` and `queries`, of the answers of one stage."""
+    species = {"rank": RANKS[-1], "group": "all"}
+    found = novelty(answers)
+    queries = found["seen"] + found["unseen"]
+    yield found.assign(measure="AUROC", value=found["auroc"], queries=queries, **species)
+    found = areas(answers)
+    yield found.assign(measure="area", value=found["area"])
+    found = at_thresholds(answers, limits)
+    for measure in ("coverage", "precision"):
+        yield found.assign(measure=measure, value=found[measure])
+    named = answers[(answers["rank"] == RANKS[-1]) & answers["true"].notna()]
+    queries = named["query"].nunique()
+    prefix = "val_" if stage == "val" else ""
+    for name, heading in (("seen", "seen"), ("unseen", "unseen"), ("harmonic", "H.M.")):
+        value = pairs[f"{prefix}{name}"]
+        yield pairs.assign(measure=f"two-stage {heading}", value=value, queries=queries, **species)
 
 
 def choose_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -143,27 +130,24 @@ def choose_scores(scores: pd.DataFrame) -> pd.DataFrame:
         validation); a cell without a number is left out.
     """
     rows = []
+    keys = ["method", *Cell._fields]
     val = scores[(scores["stage"] == "val") & scores["value"].notna()]
-    for key, part in val.groupby(["method", *_CELL], sort=False):
-        about = dict(zip(["method", *_CELL], key, strict=True))
+    for (method, *values), part in val.groupby(keys, sort=False):
+        cell = Cell(*values)
+        by = CHOSEN_BY[cell.measure]
         judge = val[
-            (
-                val[["method", "pairing", "rank"]]
-                == [about[name] for name in ("method", "pairing", "rank")]
-            ).all(axis=1)
-        ]
-        by = CHOSEN_BY[about["measure"]]
-        judge = judge[
-            (judge["measure"] == by)
-            & (judge["group"] == ("all" if by == "coverage" else about["group"]))
+            (val["method"] == method)
+            & (val["pairing"] == cell.pairing)
+            & (val["rank"] == cell.rank)
+            & (val["measure"] == by)
+            & (val["group"] == ("all" if by == "coverage" else cell.group))
         ]
         means = judge.groupby("score", sort=False)["value"].mean().round(12)
         if len(means):
             score = means.idxmax()
-            rows.append(
-                {**about, "score": score, "value": part.loc[part["score"] == score, "value"].mean()}
-            )
-    return pd.DataFrame(rows, columns=["method", *_CELL, "score", "value"])
+            value = part.loc[part["score"] == score, "value"].mean()
+            rows.append({"method": method, **cell._asdict(), "score": score, "value": value})
+    return pd.DataFrame(rows, columns=[*keys, "score", "value"])
 
 
 def compare_open_world(
@@ -182,14 +166,16 @@ def compare_open_world(
     Each method is taken with the score that its own validation queries choose (`choose_scores`),
     and with thresholds from them, which the draws leave as they are. Queries are drawn with
     replacement within seen and within unseen species; one draw serves both methods, all seeds,
-    ranks and measures. The difference is averaged over the seeds that both methods have. As in
-    `hypertax.evaluation.comparison.compare` intervals are about the choice of queries, and not
-    corrected for the number of cells.
+    ranks and measures. What the intervals say and do not say is as in
+    `hypertax.evaluation.comparison.compare`.
 
     Args:
-        val, test: of `study_answers`. reference: the method to compare with. methods: which to
-        compare, by default all others. seed: of the draws; the same arguments give the same
-        numbers.
+        val, test: of `hypertax.evaluation.open_world.study_answers`.
+        reference: the method to compare with.
+        methods: which to compare, by default all others.
+        precision: that the thresholds hold on validation queries.
+        resamples: number of draws.
+        seed: of the draws; the same arguments give the same numbers.
 
     Returns:
         one row per method, pairing, measure (`COMPARED`), rank and group: `score` and
@@ -203,134 +189,136 @@ def compare_open_world(
     """
     methods, _ = comparable(test, reference, methods, "answers")
     val, test = (frame[frame["method"].isin([reference, *methods])] for frame in (val, test))
-    chosen = choose_scores(open_world_scores(val, test, precision))
-    # Novel queries that nothing is right for: their area at species is 0, and more coverage of them
-    # is no better.
-    moot = (chosen["group"] == "novel") & (
-        (chosen["measure"] == "coverage") | (chosen["rank"] == RANKS[-1])
-    )
-    chosen = (
-        chosen[chosen["measure"].isin(COMPARED) & ~moot]
-        .set_index(["method", *_CELL])["score"]
-        .to_dict()
-    )
-    limits = (
-        thresholds(val, precision)
-        .set_index(["method", "seed", "pairing", "rank", "score"])["threshold"]
-        .to_dict()
-    )
-    splits = (
-        two_stage(val, test)
-        .set_index(["method", "seed", "pairing", "score"])["threshold"]
-        .to_dict()
-    )
+    chosen = _compared(choose_scores(open_world_scores(val, test, precision)))
+    limits = thresholds(val, precision).set_index(["method", "seed", "pairing", "rank", "score"])
+    splits = two_stage(val, test).set_index(["method", "seed", "pairing", "score"])
+    limits, splits = limits["threshold"].to_dict(), splits["threshold"].to_dict()
     rows = []
     for pairing, answers in test.groupby("pairing", sort=False, observed=True):
-        wanted = {key for key in chosen if key[1] == pairing}
-        values, counts = _values(answers, pairing, wanted, chosen, limits, splits, resamples, seed)
+        wanted = {key: score for key, score in chosen.items() if key.cell.pairing == pairing}
+        values, counts = _values(
+            answers, wanted, limits, splits, _Setting(pairing, resamples, seed)
+        )
         for method in methods:
-            for cell in dict.fromkeys(key[1:] for key in values if key[0] == method):
-                own, other = (values.get((name, *cell), {}) for name in (method, reference))
+            for cell in [key.cell for key in values if key.method == method]:
+                own, other = (values.get(_Key(m, cell), {}) for m in (method, reference))
                 gaps = [
                     own[s] - other[s]
                     for s in sorted(own.keys() & other.keys())
                     if not np.isnan(own[s][0] - other[s][0])
                 ]
                 if gaps:
-                    about = {
-                        "method": method,
-                        "reference": reference,
-                        **dict(zip(_CELL, cell, strict=True)),
-                    }
+                    about = {"method": method, "reference": reference, **cell._asdict()}
                     about |= {
-                        "score": chosen[method, *cell],
-                        "reference_score": chosen[reference, *cell],
-                        "queries": counts[cell[2:]],
+                        "score": chosen[_Key(method, cell)],
+                        "reference_score": chosen[_Key(reference, cell)],
+                        "queries": counts[cell.rank, cell.group],
                     }
-                    rows.append(about | _judged(np.stack(gaps)))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+                    rows.append(about | judged(np.stack(gaps)))
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+class _Key(NamedTuple):
+    """A method's number in a cell."""
+
+    method: str
+    cell: Cell
+
+
+class _Setting(NamedTuple):
+    """How queries are drawn: R `resamples`, by a generator of `seed` and `pairing`."""
+
+    pairing: str
+    resamples: int
+    seed: int
+
+
+def _compared(chosen: pd.DataFrame) -> dict[_Key, str]:
+    """The scores of `choose_scores` in the cells that are compared."""
+    # Novel queries that nothing is right for: their area at species is 0, and more coverage of them
+    # is no better.
+    moot = (chosen["group"] == "novel") & (
+        (chosen["measure"] == "coverage") | (chosen["rank"] == RANKS[-1])
+    )
+    chosen = chosen[chosen["measure"].isin(COMPARED) & ~moot]
+    cells = chosen[list(Cell._fields)].itertuples(index=False, name=None)
+    return {
+        _Key(method, Cell(*cell)): score
+        for method, cell, score in zip(chosen["method"], cells, chosen["score"], strict=True)
+    }
 
 
 def _values(
-    answers: pd.DataFrame,
-    pairing: str,
-    wanted: set,
-    chosen: dict,
-    limits: dict,
-    splits: dict,
-    resamples: int,
-    seed: int,
-):
-    """Values (1 + R,) by (method, cell) and seed, the first of the queries as they are; and how
-    many queries count by (rank, group)."""
+    answers: pd.DataFrame, chosen: dict[_Key, str], limits: dict, splits: dict, setting: _Setting
+) -> tuple[dict[_Key, dict[int, np.ndarray]], dict[tuple[str, str], int]]:
+    """Values (1 + R,) by method and cell, and then seed, the first of the queries as they are; and
+    how many queries count by (rank, group).
+
+    Args:
+        answers: of one pairing. chosen: the score of each method and cell.
+        limits: thresholds by method, seed, pairing, rank and score.
+        splits: those of two stages by method, seed, pairing and score.
+    """
     shared, runs = _aligned(answers)
     unseen = shared["unseen"]
-    values: dict[tuple, dict] = {key: {} for key in _ordered(wanted)}
+    values = {key: {} for key in sorted(chosen, key=_order)}
+    groups = dict.fromkeys((key.cell.rank, key.cell.group) for key in values)
     counts = {}
-    for times in _draws(unseen, pairing, resamples, seed):
+    for times in _drawn(unseen, setting):
         weights = {}
-        for rank, group in dict.fromkeys(key[3:] for key in values):
+        for rank, group in groups:
             weights[rank, group] = group_weights(
                 group, shared["counted", rank], unseen, shared["placeable", rank], times
             )
             counts.setdefault((rank, group), int((weights[rank, group][0] > 0).sum()))
-        for (method, _, measure, rank, group), found in values.items():
-            score = chosen[method, pairing, measure, rank, group]
-            for (name, of_seed), run in runs.items():
-                if name != method:
+        for key, found in values.items():
+            cell, score = key.cell, chosen[key]
+            for (method, seed), run in runs.items():
+                if method != key.method:
                     continue
-                own = run[rank, score]
+                own = run[cell.rank, score]
                 confidence, right = own["confidence"].to_numpy(), own["right"].to_numpy()
-                if measure == "AUROC":
+                if cell.measure == "AUROC":
                     new = auroc(confidence, ~unseen, times)
-                elif measure == "area":
-                    new = area(confidence, right, weights[rank, group])
-                elif measure == "coverage":
-                    limit = limits[method, of_seed, pairing, rank, score]
-                    new = (
-                        weights[rank, group] @ (confidence >= limit)
-                        if not np.isnan(limit)
-                        else np.full(len(times), np.nan)
-                    )
+                elif cell.measure == "area":
+                    new = area(confidence, right, weights[cell.rank, cell.group])
+                elif cell.measure == "coverage":
+                    limit = limits[method, seed, cell.pairing, cell.rank, score]
+                    new = np.full(len(times), np.nan)
+                    if not np.isnan(limit):
+                        new = weights[cell.rank, cell.group] @ (confidence >= limit)
                 else:
-                    stage = stages(own, run[rank, "distance"].set_index("query")["right"])
+                    stage = stages(own, run[cell.rank, "distance"].set_index("query")["right"])
                     named = own["true"].notna().to_numpy()
-                    new = accuracies(
-                        stage, splits[method, of_seed, pairing, score], times[:, named]
-                    )["harmonic"]
-                found.setdefault(of_seed, []).append(new)
-    return {
-        key: {s: np.concatenate(parts) for s, parts in found.items()}
+                    split = splits[method, seed, cell.pairing, score]
+                    new = accuracies(stage, split, times[:, named])["harmonic"]
+                found.setdefault(seed, []).append(new)
+    joined = {
+        key: {seed: np.concatenate(parts) for seed, parts in found.items()}
         for key, found in values.items()
-    }, counts
+    }
+    return joined, counts
 
 
-def _ordered(wanted: set) -> list[tuple]:
-    order = [list(names) for names in (COMPARED, RANKS, GROUPS)]
-    return sorted(
-        wanted,
-        key=lambda key: (
-            key[0],
-            *(names.index(value) for names, value in zip(order, key[2:], strict=True)),
-        ),
-    )
+def _order(key: _Key) -> tuple:
+    """Sorts by method, and cells as tables have them."""
+    cell = key.cell
+    places = zip((COMPARED, RANKS, GROUPS), (cell.measure, cell.rank, cell.group), strict=True)
+    return key.method, *(names.index(value) for names, value in places)
 
 
-def _draws(unseen: np.ndarray, pairing: str, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def _drawn(unseen: np.ndarray, setting: _Setting) -> Iterator[np.ndarray]:
     """How often each query counts (B, Q), block by block, 1 + R rows in all: first once each, then
     drawn within seen and within unseen."""
-    rng = np.random.default_rng([seed, crc32(pairing.encode())])
-    step = max(1, _CHUNK // max(1, len(unseen)))
-    for start in range(0, 1 + resamples, step):
-        times = np.ones((min(step, 1 + resamples - start), len(unseen)), dtype=np.int32)
-        for row in times[start == 0 :]:
-            for kind in (unseen, ~unseen):
-                row[kind] = (
-                    np.bincount(rng.integers(kind.sum(), size=kind.sum()), minlength=kind.sum())
-                    if kind.any()
-                    else 0
-                )
-        yield times
+    rng = np.random.default_rng([setting.seed, crc32(setting.pairing.encode())])
+    step, rows = max(1, _CHUNK // max(1, len(unseen))), 1 + setting.resamples
+    for start in range(0, rows, step):
+        size = min(step, rows - start)
+        if start:
+            yield draws([unseen, ~unseen], size, rng)
+        else:
+            undrawn = np.ones((1, len(unseen)), dtype=np.int32)
+            yield np.concatenate([undrawn, draws([unseen, ~unseen], size - 1, rng)])
 
 
 def _aligned(answers: pd.DataFrame) -> tuple[dict, dict[tuple, dict]]:

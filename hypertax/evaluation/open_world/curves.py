@@ -64,7 +64,7 @@ def _weights(part: pd.DataFrame, group: str) -> np.ndarray:
     )
 
 
-def _descending(confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def descending(confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Indices (Q,) by falling confidence, and where among them each run of equal confidences
     ends."""
     order = np.argsort(-confidence, kind="stable")
@@ -81,7 +81,7 @@ def curve(
     Equal confidences enter together, so that the order of the queries decides nothing. weights:
     (..., Q).
     """
-    order, last = _descending(confidence)
+    order, last = descending(confidence)
     weights = weights[..., order]
     coverage = np.cumsum(weights, axis=-1)[..., last]
     hits = np.cumsum(weights * right[order], axis=-1)[..., last]
@@ -113,7 +113,7 @@ def auroc(confidence: np.ndarray, positive: np.ndarray, times: np.ndarray | int 
     Args:
         confidence: (Q,). positive: (Q,) bool. times: (..., Q), how often each query counts.
     """
-    order, last = _descending(confidence)
+    order, last = descending(confidence)
     times = np.broadcast_to(times, (*np.shape(times)[:-1], len(confidence)))[..., order]
     starts = np.append(0, last[:-1] + 1).astype(int)
     if not len(confidence):

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.open_world.curves import _descending, cells
+from hypertax.evaluation.accuracy import harmonic_mean
+from hypertax.evaluation.open_world.curves import cells, descending
 from hypertax.taxonomy import RANKS
 
 
@@ -18,12 +19,12 @@ def two_stage(val: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     other the species of its nearest unseen key. The threshold is the one with the best harmonic
     mean of the macro accuracies of seen and unseen queries, the lowest of equally good ones.
 
-    The protocol is CLIBD's (Gong et al., ICLR 2025; `scripts/method_nn.py` of their repository). It
-    keeps to image queries, seen keys that are images and unseen keys that are DNA
-    (`open_world_answers(..., pairing="image to image", unseen_modality="dna")`), thresholds the
-    cosine at 1,000 values from 0 to 1, and takes the best harmonic mean of *micro* accuracies. That
-    the threshold may be any validation query's confidence (or inf: no query passes), by other
-    scores than similarity, in every pairing and for macro accuracies is ours.
+    The protocol is CLIBD's (Gong et al., ICLR 2025; `scripts/method_nn.py` of their repository).
+    Theirs asks image queries, of seen keys that are images and of unseen keys that are DNA: here
+    `open_world_answers(..., pairing="image to image", unseen_modality="dna")`. It thresholds the
+    cosine at 1,000 values from 0 to 1 and takes the best harmonic mean of *micro* accuracies. Ours
+    differs: any validation query's confidence may be the threshold (or inf: no query passes), by
+    any score, in every pairing, for macro accuracies.
 
     Args:
         val, test: answers of `hypertax.evaluation.open_world.answers.open_world_answers` of the
@@ -79,25 +80,19 @@ def stages(part: pd.DataFrame, nearest: pd.Series) -> dict[str, np.ndarray]:
     }
 
 
-def harmonic(seen, unseen):
-    """2su / (s + u) elementwise; 0 where both are 0, NaN where one is."""
-    total = np.asarray(seen + unseen)
-    return 2 * seen * unseen / np.where(total == 0, 1, total)
-
-
 def best_threshold(stage: dict[str, np.ndarray]) -> float:
     """The threshold of the best harmonic mean of both macro accuracies, the lowest of equally good
     ones; NaN where a kind is missing."""
     confidence, kinds = stage["confidence"], [stage["seen"], ~stage["seen"]]
     if not all(kind.any() for kind in kinds):
         return np.nan
-    order, last = _descending(confidence)
+    order, last = descending(confidence)
     sides = []
     for kind in kinds:
         weight = kind * stage["weight"] / (kind * stage["weight"]).sum()
         gain = np.cumsum((weight * (stage["first"].astype(float) - stage["second"]))[order])[last]
         sides.append((weight * stage["second"]).sum() + np.append(0, gain))
-    values = harmonic(*sides).round(12)
+    values = harmonic_mean(*sides).round(12)
     candidates = np.append(np.inf, confidence[order[last]])
     return float(candidates[np.flatnonzero(values == values.max())[-1]])
 
@@ -123,7 +118,7 @@ def accuracies(
         result[f"accepted_{name}"] = (times * (kind & accepted)).sum(axis=-1) / np.where(
             np.isnan(total), np.nan, np.maximum(count, 1)
         )
-    result["harmonic"] = harmonic(result["seen"], result["unseen"])
+    result["harmonic"] = harmonic_mean(result["seen"], result["unseen"])
     return {
         name: result[name]
         for name in ("seen", "unseen", "harmonic", "accepted_seen", "accepted_unseen")

@@ -1,0 +1,64 @@
+"""Several runs side by side: what evaluation asks of each, and one frame of what all of them
+give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from hypertax.embeddings import Embeddings
+from hypertax.evaluation.accuracy import evaluate
+from hypertax.evaluation.label_transfer import predictions
+
+
+class EmbeddedRun(Protocol):
+    """One run of a method; `hypertax.study.StudyRun` is one, and anything with these attributes."""
+
+    @property
+    def method(self) -> str:
+        """Label of the method, the same for all its seeds."""
+
+    @property
+    def name(self) -> str:
+        """The run's own name."""
+
+    @property
+    def seed(self) -> int:
+        """The training seed."""
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The run's specimens, and its taxa where it has them."""
+
+    @property
+    def aperture(self) -> float:
+        """K of the cones of `embeddings`."""
+
+
+def each_run(
+    study: Sequence[EmbeddedRun], measure: Callable[[EmbeddedRun], pd.DataFrame]
+) -> pd.DataFrame:
+    """The frames that `measure` makes of every run, one below the other, with columns `method`,
+    `run` and `seed` in front."""
+    frames = []
+    for member in study:
+        frame = measure(member)
+        about = {"method": member.method, "run": member.name, "seed": member.seed}
+        frames.append(frame.assign(**about)[[*about, *frame.columns]])
+    return pd.concat(frames, ignore_index=True)
+
+
+def study_scores(study: Sequence[EmbeddedRun], stage: str = "test") -> pd.DataFrame:
+    """`hypertax.evaluation.evaluate` of every run, with columns `method`, `run` and `seed` in
+    front."""
+    return each_run(study, lambda member: evaluate(member.embeddings, stage))
+
+
+def study_predictions(
+    study: Sequence[EmbeddedRun], stage: str = "test", *, device: str | None = None
+) -> pd.DataFrame:
+    """`hypertax.evaluation.predictions` of every run, with columns `method`, `run` and `seed` in
+    front."""
+    return each_run(study, lambda member: predictions(member.embeddings, stage, device=device))

@@ -1,0 +1,141 @@
+"""Tables of differences between methods with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hypertax.evaluation.comparison import NEITHER
+from hypertax.tables.seeds import points, seeds_in_words
+from hypertax.tables.table import Table, write_table
+
+_KINDS = {
+    "unseen": ("standard", "unseen"),
+    "seen": ("standard", "seen"),
+    "novel": ("novel", "unseen"),
+}
+"""Protocol and split of the tables by kind of species."""
+
+
+def difference_table(
+    differences: pd.DataFrame,
+    split: str = "unseen",
+    *,
+    protocol: str = "standard",
+    average: str = "macro",
+    runs: Sequence[str] = (),
+) -> Table:
+    """Accuracy minus the reference's, in points, with its 95 % interval; an asterisk where that
+    excludes zero.
+
+    Args:
+        differences: of `hypertax.evaluation.compare`.
+        split: "seen", "unseen" or "harmonic".
+        protocol: "standard" or "novel".
+        average: the metric, a key of `hypertax.evaluation.METRICS`.
+        runs: names of the runs compared.
+
+    Returns:
+        methods and ranks against pairings; tidy has `mean` (a share), `low`, `high`, `verdict`,
+        `queries`, `seeds`, `seeds_agreeing`.
+
+    Raises:
+        ValueError: no such cells, or differences to several references.
+    """
+    wanted = {"split": split, "protocol": protocol, "average": average}
+    chosen = differences[(differences[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    if chosen.empty:
+        raise ValueError(f"There are no differences for {protocol}, {split}, {average}.")
+    note = (
+        f"Difference to {only_reference(chosen)} in points, and in brackets its 95 % interval"
+        " from a paired bootstrap over the queries; * where the"
+        " interval, before it is rounded, excludes zero. Intervals hold the trained models fixed"
+        " and are not corrected for the number"
+        " of cells."
+    )
+    shown = [interval(row) for row in chosen.itertuples()]
+    return of_differences(
+        chosen.drop(columns=["split", "protocol", "average"]), shown, ("method", "rank"), runs, note
+    )
+
+
+def write_difference_tables(
+    differences: pd.DataFrame,
+    folder: str | Path,
+    *,
+    together: str = "differences",
+    each: str = "difference",
+    dataset: str | None = None,
+    runs: Sequence[str] = (),
+) -> dict[str, Table]:
+    """Write the differences of macro top-1 for unseen, seen and novel species, and a csv file of
+    all of them.
+
+    Args:
+        differences: of `hypertax.evaluation.compare`.
+        folder: where they are written.
+        together: name of the csv file. each: beginning of the tables' names, before "_unseen",
+            "_seen" and "_novel".
+        dataset, runs: as in `write_table`.
+
+    Returns:
+        the tables by "unseen", "seen" and "novel".
+
+    Raises:
+        ValueError: a kind of species without differences, or differences to several references.
+    """
+    reference = only_reference(differences)
+    tables = {}
+    for kind, (protocol, split) in _KINDS.items():
+        caption = f"Test, {kind} species: macro top-1 accuracy minus that of {reference}, in points"
+        tables[kind] = difference_table(differences, split, protocol=protocol, runs=runs)
+        write_table(tables[kind], f"{each}_{kind}", folder, caption=caption, dataset=dataset)
+    differences.to_csv(Path(folder) / f"{together}.csv", index=False, float_format="%.6g")
+    return tables
+
+
+def only_reference(differences: pd.DataFrame) -> str:
+    """The method that all differences are to.
+
+    Raises:
+        ValueError: they have several.
+    """
+    references = differences["reference"].unique()
+    if len(references) > 1:
+        raise ValueError(
+            f"The differences have several references ({', '.join(references)}): make one table"
+            " of each."
+        )
+    return references[0]
+
+
+def interval(row) -> str:
+    """A difference in points with its interval; an asterisk where that excludes zero."""
+    text = f"{points(row.difference)} [{points(row.low)}, {points(row.high)}]"
+    return text if row.verdict == NEITHER else f"{text} *"
+
+
+def of_differences(
+    differences: pd.DataFrame, shown: list[str], rows: Sequence[str], runs: Sequence[str], note: str
+) -> Table:
+    """A table of differences to one reference, its columns the pairings.
+
+    Args:
+        differences: with the columns of `rows`, `pairing`, `difference` and `seeds`.
+        shown: the text of each cell.
+        rows, runs, note: as in `Table`.
+    """
+    return Table(
+        tidy=differences.rename(columns={"difference": "mean"})
+        .assign(sd=np.nan, n=np.nan, shown=shown)
+        .reset_index(drop=True),
+        rows=tuple(rows),
+        columns=("pairing",),
+        percent=False,
+        seeds=seeds_in_words(differences["seeds"]),
+        runs=tuple(runs),
+        note=note,
+    )
