@@ -26,8 +26,9 @@ from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import EncoderUnavailable
+from hypertax.training.processes import accelerator_of
 from hypertax.training.runs import Run
-from hypertax.training.trainer import TrainingDiverged, accelerator_of
+from hypertax.training.trainer import TrainingDiverged
 from hypertax.training.trainer import train as train_here
 
 

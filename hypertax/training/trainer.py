@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +21,19 @@ from tqdm import tqdm
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
-from hypertax.data.batches import Specimens, loader
+from hypertax.data.batches import Specimens, list_unreadable, loader
 from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import selection_score
-from hypertax.evaluation.cones import geometry
-from hypertax.files import atomic_path, processors, shown, write_text
-from hypertax.geometry.spaces import CapSpace
-from hypertax.model.model import HypertaxModel, build_model, embed
+from hypertax.files import atomic_path, processors, shown
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel, build_model
 from hypertax.training.checkpoints import Checkpoints, Progress
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
 from hypertax.training.optimizer import build_optimizer, build_schedule
+from hypertax.training.processes import accelerator_of
 from hypertax.training.runs import (
     Run,
     finished,
@@ -44,12 +42,10 @@ from hypertax.training.runs import (
     runs_folder,
     write_environment,
 )
+from hypertax.training.validation import VALIDATION_QUERIES, validation_row
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
-LONGEST_VALIDATION = 4 * 3600
-"""Seconds that the other processes wait for the first one."""
 UNREADABLE = "unreadable_images.txt"
-VALIDATION_QUERIES = ("val_seen", "val_unseen")
 
 
 class TrainingDiverged(RuntimeError):
@@ -80,8 +76,7 @@ def train(
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data)
-    run = finished(folder)
-    if run:
+    if run := finished(folder):
         if progress:
             print(f"{shown(folder)} is there already: the same configuration, data and code.")
         return run
@@ -104,34 +99,19 @@ def unaligned(
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data, method="unaligned")
-    run = finished(folder)
-    if run:
+    if run := finished(folder):
         return run
     training = Trainer(config, specimens, folder, data, progress)
     training.at.history = [training.validate(epoch=0)]
     return training.finish(best_epoch=0)
 
 
-def accelerator_of(config: RunConfig):
-    """The device and the processes that a configuration trains with, an
-    `accelerate.Accelerator`."""
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
-
-    timeout = InitProcessGroupKwargs(timeout=timedelta(seconds=LONGEST_VALIDATION))
-    return Accelerator(
-        cpu=config.device == "cpu" or not torch.accelerator.is_available(),
-        kwargs_handlers=[timeout],
-    )
-
-
 class Trainer:
     """One run in progress.
 
     Args:
-        config: the run.
+        config: the run. folder: where it is written.
         specimens: the whole table: training, validation and all that is embedded in the end.
-        folder: of the run.
         data: fingerprint of the specimens.
         progress: print, and show a bar; the first process alone does.
     """
@@ -221,6 +201,7 @@ class Trainer:
         )
 
     def run(self) -> Run:
+        """Train to the end, from the last checkpoint if there is one."""
         if self.progress:
             total = self.model.parameter_counts().iloc[-1]
             print(f"{total['parameters']:,} parameters, {total['trainable']:,} of them trained.")
@@ -286,8 +267,7 @@ class Trainer:
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, without its losses; the first process makes it, and all get
-        it."""
+        """The history's row of an epoch, without its losses; made by the first process for all."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list
@@ -305,21 +285,14 @@ class Trainer:
         return told[0]
 
     def _validated(self, epoch: int) -> dict[str, float]:
-        model = self.model
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
-        embeddings = embed(
-            model, table, data=self.validation_data, index=self.index.take(self.validation_rows)
-        )
-        row = {
+        index = self.index.take(self.validation_rows)
+        embeddings = embed(self.model, table, data=self.validation_data, index=index)
+        return {
             "epoch": epoch,
             "step": epoch * self.steps_per_epoch,
             "seconds": time.perf_counter() - self.started,
-        }
-        row |= {"logit_scale": model.logit_scale.item()} | _space_numbers(model)
-        row |= selection_score(embeddings) | geometry(
-            embeddings, splits=list(VALIDATION_QUERIES), aperture=self.config.aperture
-        )
-        return row
+        } | validation_row(self.model, embeddings)
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""
@@ -355,26 +328,9 @@ class Trainer:
         table = self.specimens.iloc[keep].reset_index(drop=True)
         data = model.tensors(table, index)
         embeddings = embed(model, table, data=data, index=index, progress=self.progress)
-        self._list_unreadable(data)
+        tried = (self.training_data, self.validation_data, data)
+        list_unreadable(tried, self.folder / UNREADABLE)
         return embeddings
-
-    def _list_unreadable(self, embedded: Specimens) -> None:
-        """List the photographs that could not be read in a file of the run folder, one a line.
-
-        The first process writes those that it tried itself since it started.
-        """
-        seen = [
-            data.photographs.unreadable()
-            for data in (self.training_data, self.validation_data, embedded)
-            if data.photographs
-        ]
-        files = sorted({path for part in seen for path in part})
-        if files:
-            write_text(self.folder / UNREADABLE, "\n".join(files) + "\n")
-            print(
-                f"{len(files)} images could not be read and were left out:"
-                f" {shown(self.folder / UNREADABLE)}."
-            )
 
     def checkpoint(self) -> None:
         """Write how far the run has come."""
@@ -392,14 +348,3 @@ class Trainer:
                 f"Going on after epoch {self.at.epoch}{steps} of {self.epochs} of"
                 f" {shown(self.folder)}."
             )
-
-
-def _space_numbers(model: HypertaxModel) -> dict[str, float]:
-    if model.space.name == "euclidean":
-        return {}
-    scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
-    numbers = {"curvature": model.space.curvature.item()} | scales
-    if isinstance(model.space, CapSpace):
-        # The column's name is that of all runs so far.
-        numbers["share"] = model.space.contraction.item()
-    return numbers

@@ -20,7 +20,8 @@ from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
 from hypertax.losses.inputs import View
-from hypertax.model.model import HypertaxModel, build_model, embed
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel, build_model
 from hypertax.taxonomy import RANKS
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective

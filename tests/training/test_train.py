@@ -14,7 +14,8 @@ from hypertax.data.batches import Specimens, loader, shifted
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
-from hypertax.model.model import HypertaxModel, embed
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel
 from hypertax.training.trainer import Trainer, TrainingDiverged, train, unaligned
 
 SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
