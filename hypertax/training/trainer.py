@@ -1,5 +1,5 @@
-"""Training: the loop, the schedule, checkpoints and the history; `train` returns a finished run,
-reused or resumed where there is one.
+"""Training: the loop, the schedule, checkpoints and the history; `train_here` returns a finished
+run, reused or resumed where there is one.
 
 In several processes (`accelerate launch -m hypertax.training.launch ...`, or `processes` of the
 notebooks) every one runs the same loop on its share of each batch; the first one alone validates,
@@ -52,7 +52,15 @@ class TrainingDiverged(RuntimeError):
     """The loss stopped being a number."""
 
 
-def train(
+class TrainingInterrupted(KeyboardInterrupt):
+    """Somebody interrupted the training; the message says what is saved and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        # A notebook shows this instead of the traceback.
+        return [str(self)]
+
+
+def train_here(
     config: RunConfig,
     specimens: pd.DataFrame,
     *,
@@ -73,6 +81,7 @@ def train(
 
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch.
+        TrainingInterrupted: somebody interrupted it; says what is saved.
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data)
@@ -80,9 +89,13 @@ def train(
         if progress:
             print(f"{shown(folder)} is there already: the same configuration, data and code.")
         return run
-    # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
-    # would have.
-    return Trainer(config, specimens, folder, data, progress).run()
+    trainer = Trainer(config, specimens, folder, data, progress)
+    try:
+        # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
+        # would have.
+        return trainer.run()
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(trainer.saved()) from None
 
 
 def unaligned(
@@ -95,7 +108,7 @@ def unaligned(
     """The run of a model before any training, as a baseline.
 
     Its encoders are pretrained in the preset `paper`, and randomly initialised where they are
-    trained from scratch. Arguments as for `train`.
+    trained from scratch. Arguments as for `train_here`.
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data, method="unaligned")
@@ -267,7 +280,8 @@ class Trainer:
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, without its losses; made by the first process for all."""
+        """The history's row of an epoch, without its losses; the first process makes it, and all
+        get it."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list
@@ -293,6 +307,20 @@ class Trainer:
             "step": epoch * self.steps_per_epoch,
             "seconds": time.perf_counter() - self.started,
         } | validation_row(self.model, embeddings)
+
+    def saved(self) -> str:
+        """For somebody who interrupted the training: what is saved, and how to go on."""
+        if self.checkpoints.saved is None:
+            return (
+                f"Interrupted before {shown(self.folder)} was saved for the first time: the same"
+                " cell or command begins again."
+            )
+        epoch, batch = self.checkpoints.saved
+        within = f" and {batch} of {self.steps_per_epoch} steps" if batch else ""
+        return (
+            f"Interrupted; {shown(self.folder)} is saved up to epoch {epoch}{within} of"
+            f" {self.epochs}: the same cell or command goes on from there."
+        )
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""

@@ -35,8 +35,10 @@ CASES = [(recipe, space) for recipe, spaces in RECIPES.items() for space in spac
 
 
 def specimens():
-    """Of eight species; the first two, and with them the genus G0, are not for training; some lack
-    names, below or in the middle."""
+    """Reads of eight species. The first two, and with them the genus G0, are not for training.
+
+    Some specimens lack names, below or in the middle.
+    """
     table = small_reads(4, ("train_seen",))
     species = table["sampleid"].str[0].astype(int)
     table.loc[species < 2, "split"] = "test_unseen"
