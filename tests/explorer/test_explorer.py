@@ -12,6 +12,7 @@ from hypertax.explorer.page import KINDS, cone_sides, write_explorer
 from hypertax.figures import disk
 from hypertax.figures.style import PALETTE
 from hypertax.geometry import lorentz as L
+from hypertax.geometry import poincare
 from hypertax.taxonomy import RANKS
 
 
@@ -160,14 +161,14 @@ def test_a_page_that_is_too_large_is_refused(specimens, tmp_path, monkeypatch):
     [((0.3, 0.2), 1.0), ((-0.5, 0.4), 0.3), ((0.02, -0.05), 1.0), ((0.05, 0.45), 2.0)],
 )
 def test_between_its_sides_lies_the_cone_of_the_librarys_functions(apex, c):
-    half = L.half_aperture(disk.disk_to_space(np.array(apex), c), c).numpy()[None]
+    half = L.half_aperture(poincare.disk_to_space(np.array(apex), c), c).numpy()[None]
     start, end = cone_sides(np.array([apex]), half)[0]
     turns = np.linspace(start, end, 400)
     rim = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    side = disk.geodesic(np.array([apex, apex]), 0.99999999 * rim[[0, -1]], points=400)
+    side = poincare.geodesic(np.array([apex, apex]), 0.99999999 * rim[[0, -1]], points=400)
     outline = np.concatenate([side[0], rim, side[1][::-1]])
     points = np.random.default_rng(3).uniform(-0.7, 0.7, (4000, 2))
-    margin = disk.cone_margin(np.array(apex), points, c)
+    margin = poincare.cone_margin(np.array(apex), points, c)
     clear = np.abs(margin) > 0.02
     inside = matplotlib.path.Path(outline).contains_points(points)
     assert 10 < inside.sum() < 3990

@@ -11,8 +11,8 @@ import pytest
 from explorer_cases import NASTY, Page, embed, specimen_table, write_page
 
 from hypertax.explorer.page import write_explorer
-from hypertax.figures import disk
 from hypertax.figures.style import PALETTE
+from hypertax.geometry import poincare
 from hypertax.taxonomy import RANKS
 
 pytestmark = pytest.mark.slow
@@ -294,7 +294,7 @@ def test_the_geometry_is_the_librarys(reader, written, specimens):
         line = reader.driver.execute_script(
             "return window.explorer.geodesic(...arguments)", ax, ay, bx, by, 23
         )
-        expected = disk.geodesic(np.array([[ax, ay]]), np.array([[bx, by]]))[0]
+        expected = poincare.geodesic(np.array([[ax, ay]]), np.array([[bx, by]]))[0]
         np.testing.assert_allclose(np.reshape(line, (-1, 2)), expected, atol=1e-9)
     points = np.random.default_rng(5).uniform(-0.7, 0.7, (3000, 2))
     table = Page(written).points
@@ -308,7 +308,7 @@ def test_the_geometry_is_the_librarys(reader, written, specimens):
         apex = table.loc[
             (table["name"] == name) & (table["kind"] == RANKS.index(rank)), ["x", "y"]
         ].to_numpy(copy=True)[0]
-        margin = disk.cone_margin(apex, points, 1.5)
+        margin = poincare.cone_margin(apex, points, 1.5)
         clear = np.abs(margin) > 0.02
         np.testing.assert_array_equal(
             matplotlib.path.Path(outline).contains_points(points)[clear], margin[clear] > 0
