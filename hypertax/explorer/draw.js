@@ -1,18 +1,35 @@
-// Geometry of the unit disk, the view of it, and painting on a canvas. Nothing here knows of the pointer or the side panel.
+// Geometry of the unit disk, the view of it, and painting on a canvas. Nothing here knows of the pointer or the
+// side panel.
 
 const KIND = { order: 0, family: 1, genus: 2, species: 3, dna: 4, image: 5 };
-const GREY = "#a3a3a3", INK = "#2b2b2b", ABOVE = "#5a5a5a";
+const GREY = "#a3a3a3",
+  INK = "#2b2b2b",
+  ABOVE = "#5a5a5a";
 const SIZES = [7, 5.5, 4.2, 2.6, 3.2, 2.8]; // half of a mark's height in pixels, per kind
 const LABELS_FROM = [0, 1.7, 4, 9]; // how many times enlarged the names of a rank start to appear
 
-// Points (steps + 1 pairs x, y in one array) from a to b of the disk, equal hyperbolic steps; as hypertax.disk.geodesic.
+// Points (steps + 1 pairs x, y in one array) from a to b of the disk, equal hyperbolic steps; as
+// hypertax.geometry.poincare.geodesic.
 function geodesic(ax, ay, bx, by, steps = 28) {
-  const dr = bx - ax, di = by - ay, nr = 1 - (ax * bx + ay * by), ni = -(ax * by - ay * bx), n = nr * nr + ni * ni || 1e-30;
-  const mr = (dr * nr + di * ni) / n, mi = (di * nr - dr * ni) / n, length = Math.hypot(mr, mi);
-  const far = Math.atanh(Math.min(length, 1 - 1e-12)), line = new Float64Array(2 * steps + 2);
+  const dr = bx - ax,
+    di = by - ay,
+    nr = 1 - (ax * bx + ay * by),
+    ni = -(ax * by - ay * bx),
+    n = nr * nr + ni * ni || 1e-30;
+  const mr = (dr * nr + di * ni) / n,
+    mi = (di * nr - dr * ni) / n,
+    length = Math.hypot(mr, mi);
+  const far = Math.atanh(Math.min(length, 1 - 1e-12)),
+    line = new Float64Array(2 * steps + 2);
   for (let k = 0; k <= steps; k++) {
-    const t = length > 0 ? Math.tanh((far * k) / steps) / length : 0, zr = mr * t, zi = mi * t;
-    const pr = zr + ax, pi = zi + ay, qr = 1 + ax * zr + ay * zi, qi = ax * zi - ay * zr, q = qr * qr + qi * qi;
+    const t = length > 0 ? Math.tanh((far * k) / steps) / length : 0,
+      zr = mr * t,
+      zi = mi * t;
+    const pr = zr + ax,
+      pi = zi + ay,
+      qr = 1 + ax * zr + ay * zi,
+      qi = ax * zi - ay * zr,
+      q = qr * qr + qi * qi;
     line[2 * k] = (pr * qr + pi * qi) / q;
     line[2 * k + 1] = (pi * qr - pr * qi) / q;
   }
@@ -21,12 +38,14 @@ function geodesic(ax, ay, bx, by, steps = 28) {
 
 // Outline of a cone: along one side from the apex to the rim, along the rim, and back.
 function coneOutline(x, y, [from, to]) {
-  const steps = 240, outline = [...geodesic(x, y, Math.cos(from), Math.sin(from), steps)];
+  const steps = 240,
+    outline = [...geodesic(x, y, Math.cos(from), Math.sin(from), steps)];
   for (let k = 1; k < steps; k++) {
     const turn = from + ((to - from) * k) / steps;
     outline.push(Math.cos(turn), Math.sin(turn));
   }
-  // A geodesic that starts on the rim cannot be computed by moving its start to the origin: take it from the apex and turn it round.
+  // A geodesic that starts on the rim cannot be computed by moving its start to the origin: take it from the
+  // apex and turn it round.
   const back = geodesic(x, y, Math.cos(to), Math.sin(to), steps);
   for (let k = steps; k >= 0; k--) outline.push(back[2 * k], back[2 * k + 1]);
   return outline;
@@ -39,10 +58,19 @@ class View {
     this.width = this.height = 100;
     this.reset();
   }
-  get scale() { return 0.465 * Math.min(this.width, this.height) * this.zoom; }
-  reset() { this.x = this.y = 0; this.zoom = this.home; }
-  toScreen(x, y) { return [this.width / 2 + (x - this.x) * this.scale, this.height / 2 - (y - this.y) * this.scale]; }
-  toPlane(sx, sy) { return [this.x + (sx - this.width / 2) / this.scale, this.y - (sy - this.height / 2) / this.scale]; }
+  get scale() {
+    return 0.465 * Math.min(this.width, this.height) * this.zoom;
+  }
+  reset() {
+    this.x = this.y = 0;
+    this.zoom = this.home;
+  }
+  toScreen(x, y) {
+    return [this.width / 2 + (x - this.x) * this.scale, this.height / 2 - (y - this.y) * this.scale];
+  }
+  toPlane(sx, sy) {
+    return [this.x + (sx - this.width / 2) / this.scale, this.y - (sy - this.height / 2) / this.scale];
+  }
   // Enlarge by a factor; what lies at (sx, sy) stays there.
   zoomAt(factor, sx = this.width / 2, sy = this.height / 2) {
     const [x, y] = this.toPlane(sx, sy);
@@ -50,8 +78,11 @@ class View {
     const [nx, ny] = this.toPlane(sx, sy);
     this.centre(this.x + x - nx, this.y + y - ny);
   }
-  move(dx, dy) { this.centre(this.x - dx / this.scale, this.y + dy / this.scale); }
-  centre(x, y) { // the picture never leaves the screen altogether
+  move(dx, dy) {
+    this.centre(this.x - dx / this.scale, this.y + dy / this.scale);
+  }
+  centre(x, y) {
+    // the picture never leaves the screen altogether
     const far = Math.max(1, Math.hypot(x, y));
     this.x = x / far;
     this.y = y / far;
@@ -90,17 +121,21 @@ class Painter {
     Object.assign(this, { canvas, data, view, context: canvas.getContext("2d"), p: data.points });
     this.curved = data.space === "lorentz";
     this.contrast = matchMedia("(prefers-contrast: more)");
-    this.edges = this.p.parent.map((above, i) => (above >= 0 && this.p.kind[i] <= KIND.species ? this.edge(above, i) : null));
+    this.edges = this.p.parent.map((above, i) =>
+      above >= 0 && this.p.kind[i] <= KIND.species ? this.edge(above, i) : null,
+    );
   }
 
   // The line from a point to another: a geodesic in the disk, straight in the plane. From -1: the origin.
   edge(from, to) {
-    const { x, y } = this.p, [ax, ay] = from < 0 ? [0, 0] : [x[from], y[from]];
+    const { x, y } = this.p,
+      [ax, ay] = from < 0 ? [0, 0] : [x[from], y[from]];
     return this.curved ? geodesic(ax, ay, x[to], y[to]) : [ax, ay, x[to], y[to]];
   }
 
   resize() {
-    const box = this.canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
+    const box = this.canvas.getBoundingClientRect(),
+      ratio = window.devicePixelRatio || 1;
     this.view.width = box.width;
     this.view.height = box.height;
     this.canvas.width = Math.round(box.width * ratio);
@@ -109,11 +144,13 @@ class Painter {
   }
 
   size(i) {
-    const { view } = this, screen = Math.min(1, Math.max(0.7, Math.min(view.width, view.height) / 600));
+    const { view } = this,
+      screen = Math.min(1, Math.max(0.7, Math.min(view.width, view.height) / 600));
     return SIZES[this.p.kind[i]] * screen * Math.min(1.6, Math.max(1, (view.zoom / view.home) ** 0.2));
   }
 
-  // scene: colour(i), visible(i), strong(i) -> false where a point is to step back, paths (arrays of points), cone (a taxon or -1).
+  // scene: colour(i), visible(i), strong(i) -> false where a point is to step back, paths (arrays of points),
+  // cone (a taxon or -1).
   paint(scene) {
     const { context, view } = this;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
@@ -128,7 +165,9 @@ class Painter {
   }
 
   paintFrame() {
-    const { context, view, data } = this, [cx, cy] = view.toScreen(0, 0), bold = this.contrast.matches;
+    const { context, view, data } = this,
+      [cx, cy] = view.toScreen(0, 0),
+      bold = this.contrast.matches;
     context.beginPath();
     context.arc(cx, cy, view.scale, 0, 2 * Math.PI);
     context.fillStyle = "#fbfbfb";
@@ -163,15 +202,19 @@ class Painter {
     context.fill();
     context.globalAlpha = 1;
     context.lineWidth = 1.4;
-    context.setLineDash(this.saturated(cone) ? [7, 5] : []); // a half-space is not a cone that was learnt: its edge is dashed
+    // A half-space is not a cone that was learnt: its edge is dashed
+    context.setLineDash(this.saturated(cone) ? [7, 5] : []);
     context.stroke();
     context.setLineDash([]);
   }
 
-  saturated(i) { return this.p.aperture[i] > 89.999; }
+  saturated(i) {
+    return this.p.aperture[i] > 89.999;
+  }
 
   paintEdges({ colour, visible, strong }) {
-    const { context, view } = this, bold = this.contrast.matches;
+    const { context, view } = this,
+      bold = this.contrast.matches;
     context.lineWidth = bold ? 1.4 : 0.9;
     this.edges.forEach((line, i) => {
       if (!line || !visible(i) || !visible(this.p.parent[i])) return;
@@ -185,9 +228,11 @@ class Painter {
   }
 
   paintKind(kind, { colour, visible, strong }) {
-    const { context, view, p } = this, taxon = kind <= KIND.species;
+    const { context, view, p } = this,
+      taxon = kind <= KIND.species;
     const own = [...p.kind.keys()].filter((i) => p.kind[i] === kind && visible(i));
-    for (const i of [...own.filter((i) => colour(i) === GREY), ...own.filter((i) => colour(i) !== GREY)]) { // grey hides no class
+    for (const i of [...own.filter((i) => colour(i) === GREY), ...own.filter((i) => colour(i) !== GREY)]) {
+      // grey hides no class
       const [x, y] = view.toScreen(p.x[i], p.y[i]);
       if (x < -20 || y < -20 || x > view.width + 20 || y > view.height + 20) continue;
       context.globalAlpha = !strong(i) ? 0.18 : taxon || this.contrast.matches ? 1 : 0.6;
@@ -209,7 +254,10 @@ class Painter {
     path.forEach((i, k) => {
       if (!k && !this.curved) return;
       const line = this.edge(k ? path[k - 1] : -1, i);
-      for (const [width, style] of [[5, "#fff"], [2.4, INK]]) {
+      for (const [width, style] of [
+        [5, "#fff"],
+        [2.4, INK],
+      ]) {
         context.beginPath();
         trace(context, view, line);
         context.lineWidth = width;
@@ -220,8 +268,10 @@ class Painter {
     });
     context.setLineDash([]);
     path.forEach((i, k) => {
-      const [x, y] = view.toScreen(p.x[i], p.y[i]), last = k === path.length - 1;
-      if (last) { // a ring, whatever the shape and colour of the mark
+      const [x, y] = view.toScreen(p.x[i], p.y[i]),
+        last = k === path.length - 1;
+      if (last) {
+        // a ring, whatever the shape and colour of the mark
         context.beginPath();
         context.arc(x, y, this.size(i) + 6, 0, 2 * Math.PI);
         context.strokeStyle = INK;
@@ -238,15 +288,31 @@ class Painter {
     });
   }
 
-  // Names where there is room: of the paths first, then from orders downwards the more, the more the picture is enlarged.
+  // Names where there is room: of the paths first, then from orders downwards the more, the more the picture is
+  // enlarged.
   paintLabels({ paths, visible, strong }) {
-    const { context, view, p, data } = this, taken = [], enlarged = view.zoom / view.home;
+    const { context, view, p, data } = this,
+      taken = [],
+      enlarged = view.zoom / view.home;
     const free = (box) => taken.every((b) => box[0] > b[2] || box[2] < b[0] || box[1] > b[3] || box[3] < b[1]);
     const write = (text, x, y, font, colour, offset) => {
       context.font = font;
-      const wide = context.measureText(text).width, gap = offset + 3;
-      const places = [[x + gap, y - 7], [x - gap - wide, y - 7], [x - wide / 2, y - gap - 14], [x - wide / 2, y + gap]];
-      const place = places.find(([l, t]) => l > 2 && t > 2 && l + wide < view.width - 2 && t + 14 < view.height - 2 && free([l - 2, t - 1, l + wide + 2, t + 15]));
+      const wide = context.measureText(text).width,
+        gap = offset + 3;
+      const places = [
+        [x + gap, y - 7],
+        [x - gap - wide, y - 7],
+        [x - wide / 2, y - gap - 14],
+        [x - wide / 2, y + gap],
+      ];
+      const place = places.find(
+        ([l, t]) =>
+          l > 2 &&
+          t > 2 &&
+          l + wide < view.width - 2 &&
+          t + 14 < view.height - 2 &&
+          free([l - 2, t - 1, l + wide + 2, t + 15]),
+      );
       if (!place) return;
       const [left, top] = place;
       taken.push([left - 2, top - 1, left + wide + 2, top + 15]);
@@ -256,30 +322,51 @@ class Painter {
       context.fillStyle = colour;
       context.fillText(text, left, top + 11.5);
     };
-    const named = new Set(paths.flat()), ends = new Set(paths.map((path) => path.at(-1))); // these have a ring
+    const named = new Set(paths.flat()),
+      ends = new Set(paths.map((path) => path.at(-1))); // these have a ring
     const name = (i) => {
-      const kind = p.kind[i], [x, y] = view.toScreen(p.x[i], p.y[i]);
+      const kind = p.kind[i],
+        [x, y] = view.toScreen(p.x[i], p.y[i]);
       if (x < 0 || y < 0 || x > view.width || y > view.height) return;
-      const face = kind === KIND.order ? "600 14px" : kind === KIND.genus || kind === KIND.species ? "italic 13px" : "13px";
-      write(p.name[i], x, y, `${face} system-ui, "DejaVu Sans", sans-serif`, INK, this.size(i) + (ends.has(i) ? 6 : 0));
+      const face =
+        kind === KIND.order ? "600 14px" : kind === KIND.genus || kind === KIND.species ? "italic 13px" : "13px";
+      write(
+        p.name[i],
+        x,
+        y,
+        `${face} system-ui, "DejaVu Sans", sans-serif`,
+        INK,
+        this.size(i) + (ends.has(i) ? 6 : 0),
+      );
     };
     for (const i of [...named].reverse()) name(i);
     for (let i = 0; i < p.kind.length && taken.length < 70; i++) {
-      if (p.kind[i] <= KIND.species && enlarged >= LABELS_FROM[p.kind[i]] && visible(i) && strong(i) && !named.has(i)) name(i);
+      if (p.kind[i] <= KIND.species && enlarged >= LABELS_FROM[p.kind[i]] && visible(i) && strong(i) && !named.has(i))
+        name(i);
     }
     for (const distance of data.rings) {
       const [x, y] = view.toScreen(0, -Math.tanh((Math.sqrt(data.curvature) * distance) / 2));
-      write(`radius ${+distance.toPrecision(3)}`, x, y, '12px system-ui, "DejaVu Sans", sans-serif', this.contrast.matches ? "#000" : "#666", 0);
+      write(
+        `radius ${+distance.toPrecision(3)}`,
+        x,
+        y,
+        '12px system-ui, "DejaVu Sans", sans-serif',
+        this.contrast.matches ? "#000" : "#666",
+        0,
+      );
     }
   }
 
   // The point under (sx, sy) within `reach` pixels, the topmost where several are; -1 without one.
   pick(sx, sy, visible, reach) {
     const { p, view } = this;
-    let best = -1, nearest = reach;
-    for (let i = 0; i < p.kind.length; i++) { // in the order of kinds: what is painted last comes first
+    let best = -1,
+      nearest = reach;
+    for (let i = 0; i < p.kind.length; i++) {
+      // in the order of kinds: what is painted last comes first
       if (!visible(i)) continue;
-      const [x, y] = view.toScreen(p.x[i], p.y[i]), away = Math.max(0, Math.hypot(x - sx, y - sy) - this.size(i));
+      const [x, y] = view.toScreen(p.x[i], p.y[i]),
+        away = Math.max(0, Math.hypot(x - sx, y - sy) - this.size(i));
       if (away < nearest) [best, nearest] = [i, away];
     }
     return best;

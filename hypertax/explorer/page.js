@@ -1,16 +1,28 @@
 // The page's state, colours and legend, tooltip and side panel.
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const p = data.points, count = p.kind.length;
+const p = data.points,
+  count = p.kind.length;
 const byId = (id) => document.getElementById(id);
-const KIND_NAMES = [...data.ranks, "DNA", "image"], PLURALS = { order: "Orders", family: "Families", genus: "Genera", species: "Species" };
+const KIND_NAMES = [...data.ranks, "DNA", "image"],
+  PLURALS = { order: "Orders", family: "Families", genus: "Genera", species: "Species" };
 const CLASSES = 12; // entries of the legend; more colours than that are not told apart
-const view = new View(1 / data.view), painter = new Painter(byId("picture"), data, view);
-const canvas = painter.canvas, curved = painter.curved;
+const view = new View(1 / data.view),
+  painter = new Painter(byId("picture"), data, view);
+const canvas = painter.canvas,
+  curved = painter.curved;
 const isTaxon = (i) => p.kind[i] <= KIND.species;
 const taxaOf = (rank) => [...p.kind.keys()].filter((i) => p.kind[i] === data.ranks.indexOf(rank));
 
-const now = { colourBy: "order", layers: KIND_NAMES.map(() => true), cone: true, hovered: -1, pinned: -1, focus: -1, legend: [] };
+const now = {
+  colourBy: "order",
+  layers: KIND_NAMES.map(() => true),
+  cone: true,
+  hovered: -1,
+  pinned: -1,
+  focus: -1,
+  legend: [],
+};
 let ofRank = []; // for every point the taxon of the rank coloured by that it belongs to, -1 without
 let colourOf = new Map(); // taxon -> colour, of the classes in the legend
 
@@ -25,19 +37,26 @@ const belongsTo = (i, taxon) => pathTo(i).includes(taxon);
 // ---- colours and legend
 
 function classify(rank, wanted = -1) {
-  const level = data.ranks.indexOf(rank), all = taxaOf(rank);
+  const level = data.ranks.indexOf(rank),
+    all = taxaOf(rank);
   all.sort((a, b) => p.specimens[b] - p.specimens[a] || (p.name[a] < p.name[b] ? -1 : 1));
   const classes = all.slice(0, CLASSES);
   if (wanted >= 0 && !classes.includes(wanted)) classes[classes.length - 1] = wanted;
   Object.assign(now, { colourBy: rank, legend: classes, focus: -1 });
-  colourOf = new Map(classes.map((i, k) => [i, (rank === "order" && data.colours[p.name[i]]) || data.palette[k % data.palette.length]]));
+  colourOf = new Map(
+    classes.map((i, k) => [
+      i,
+      (rank === "order" && data.colours[p.name[i]]) || data.palette[k % data.palette.length],
+    ]),
+  );
   ofRank = p.kind.map((_, i) => pathTo(i).find((at) => p.kind[at] === level) ?? -1);
   byId("colour").value = rank;
   showLegend(all);
 }
 
 // Taxa above the rank are dark grey: they have many classes below them.
-const colour = (i) => colourOf.get(ofRank[i]) ?? (isTaxon(i) && p.kind[i] < data.ranks.indexOf(now.colourBy) ? ABOVE : GREY);
+const colour = (i) =>
+  colourOf.get(ofRank[i]) ?? (isTaxon(i) && p.kind[i] < data.ranks.indexOf(now.colourBy) ? ABOVE : GREY);
 const visible = (i) => now.layers[p.kind[i]];
 let members = new Set();
 const strong = (i) => (now.focus >= 0 ? ofRank[i] === now.focus : members.size === 0 || members.has(i));
@@ -45,20 +64,30 @@ const strong = (i) => (now.focus >= 0 ? ofRank[i] === now.focus : members.size =
 function showLegend(all) {
   byId("legend-title").textContent = PLURALS[now.colourBy];
   const entries = now.legend.map((i) => {
-    const swatch = element("i"), button = element("button", { type: "button", ariaPressed: String(now.focus === i) });
+    const swatch = element("i"),
+      button = element("button", { type: "button", ariaPressed: String(now.focus === i) });
     swatch.style.background = colourOf.get(i);
     button.append(swatch, nameOf(i), element("span", { className: "count" }, p.specimens[i]));
     button.addEventListener("click", () => {
       now.focus = now.focus === i ? -1 : i;
-      [...byId("legend").querySelectorAll("button")].forEach((b, k) => b.setAttribute("aria-pressed", String(now.focus === now.legend[k])));
+      [...byId("legend").querySelectorAll("button")].forEach((b, k) =>
+        b.setAttribute("aria-pressed", String(now.focus === now.legend[k])),
+      );
       draw();
     });
     return element("li", {}, button);
   });
   if (all.length > now.legend.length) {
-    entries.push(element("li", { className: "small" }, `${all.length - now.legend.length} others are grey; find one by its name and it gets a colour.`));
+    entries.push(
+      element(
+        "li",
+        { className: "small" },
+        `${all.length - now.legend.length} others are grey; find one by its name and it gets a colour.`,
+      ),
+    );
   }
-  if (now.colourBy !== data.ranks[0]) entries.push(element("li", { className: "small" }, "Taxa of higher ranks are dark grey."));
+  if (now.colourBy !== data.ranks[0])
+    entries.push(element("li", { className: "small" }, "Taxa of higher ranks are dark grey."));
   byId("legend").replaceChildren(...entries);
 }
 
@@ -73,8 +102,12 @@ const latin = (i) => p.kind[i] === KIND.genus || p.kind[i] === KIND.species;
 const nameOf = (i) => element("span", { className: latin(i) ? "latin" : "" }, p.name[i]);
 const distance = (i) => `${p.radius[i].toFixed(3)}`;
 const record = (i, column) => data.records[column][p.specimen[i]];
-const trained = (i) => (p.trained[i] === null ? "species not known" : `${isTaxon(i) ? "" : "species "}${p.trained[i] ? "seen" : "not seen"} in training`);
-const kindText = (i) => (isTaxon(i) ? `${KIND_NAMES[p.kind[i]]} (text)` : p.kind[i] === KIND.dna ? "specimen, DNA" : "specimen, image");
+const trained = (i) =>
+  p.trained[i] === null
+    ? "species not known"
+    : `${isTaxon(i) ? "" : "species "}${p.trained[i] ? "seen" : "not seen"} in training`;
+const kindText = (i) =>
+  isTaxon(i) ? `${KIND_NAMES[p.kind[i]]} (text)` : p.kind[i] === KIND.dna ? "specimen, DNA" : "specimen, image";
 
 function link(i, label = nameOf(i), current = false) {
   const button = element("button", { type: "button", className: "link" }, label);
@@ -85,7 +118,8 @@ function link(i, label = nameOf(i), current = false) {
 
 // The barcode as coloured bases, read line by line.
 function barcode(bases, perRow, cell) {
-  const picture = element("canvas", { width: perRow * cell, height: Math.ceil(bases.length / perRow) * (cell + 1) }), context = picture.getContext("2d");
+  const picture = element("canvas", { width: perRow * cell, height: Math.ceil(bases.length / perRow) * (cell + 1) }),
+    context = picture.getContext("2d");
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", `DNA barcode of ${bases.length} bases`);
   [...bases].forEach((base, k) => {
@@ -108,36 +142,62 @@ function basesKey() {
 // ---- side panel and tooltip
 
 function facts(pairs) {
-  return element("dl", {}, ...pairs.filter(([, value]) => value !== null).flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
+  return element(
+    "dl",
+    {},
+    ...pairs
+      .filter(([, value]) => value !== null)
+      .flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]),
+  );
 }
 
 function nesting(i) {
   if (!curved || p.parent[i] < 0 || p.angle[i] === null) return null;
-  const parent = p.parent[i], inside = p.angle[i] <= p.aperture[parent];
-  return `${inside ? "yes" : "no"}: ${p.angle[i].toFixed(1)}° from its axis, the cone ends at ${p.aperture[parent].toFixed(1)}°`;
+  const parent = p.parent[i],
+    inside = p.angle[i] <= p.aperture[parent];
+  const angle = p.angle[i].toFixed(1),
+    end = p.aperture[parent].toFixed(1);
+  return `${inside ? "yes" : "no"}: ${angle}° from its axis, the cone ends at ${end}°`;
 }
 
 function details(i) {
-  const path = pathTo(i), parts = [element("h2", {}, nameOf(i))];
+  const path = pathTo(i),
+    parts = [element("h2", {}, nameOf(i))];
   if (!isTaxon(i)) {
-    const image = record(i, "image"), bases = record(i, "barcode");
+    const image = record(i, "image"),
+      bases = record(i, "barcode");
     if (image) parts.push(element("img", { className: "photograph", src: image, alt: `Photograph of ${p.name[i]}` }));
     if (bases) parts.push(barcode(bases, 66, 4), basesKey());
   }
-  const cone = !curved || !isTaxon(i) ? null
-    : painter.saturated(i) ? "a half-space (saturated: half-aperture 90°)" : `half-aperture ${p.aperture[i].toFixed(1)}°`;
-  parts.push(facts([
-    ["what", kindText(i)],
-    ["split", isTaxon(i) ? null : record(i, "split") ?? "none"],
-    ["training", trained(i)],
-    ["specimens", isTaxon(i) ? p.specimens[i] : null],
-    [curved ? "radius" : "norm", distance(i)],
-    ["cone", cone],
-    ["in parent's cone", nesting(i)],
-  ]));
-  const root = element("li", { className: "small" }, curved ? "root: the origin, radius 0" : "root: all of life, no point here");
+  const cone =
+    !curved || !isTaxon(i)
+      ? null
+      : painter.saturated(i)
+        ? "a half-space (saturated: half-aperture 90°)"
+        : `half-aperture ${p.aperture[i].toFixed(1)}°`;
+  parts.push(
+    facts([
+      ["what", kindText(i)],
+      ["split", isTaxon(i) ? null : (record(i, "split") ?? "none")],
+      ["training", trained(i)],
+      ["specimens", isTaxon(i) ? p.specimens[i] : null],
+      [curved ? "radius" : "norm", distance(i)],
+      ["cone", cone],
+      ["in parent's cone", nesting(i)],
+    ]),
+  );
+  const root = element(
+    "li",
+    { className: "small" },
+    curved ? "root: the origin, radius 0" : "root: all of life, no point here",
+  );
   const steps = path.map((at, k) => {
-    const step = element("li", {}, link(at, nameOf(at), at === i), element("span", { className: "small" }, ` ${KIND_NAMES[p.kind[at]]}, ${distance(at)}`));
+    const step = element(
+      "li",
+      {},
+      link(at, nameOf(at), at === i),
+      element("span", { className: "small" }, ` ${KIND_NAMES[p.kind[at]]}, ${distance(at)}`),
+    );
     step.style.setProperty("--depth", k + 1);
     return step;
   });
@@ -145,7 +205,10 @@ function details(i) {
   const below = [...p.kind.keys()].filter((k) => p.parent[k] === i && isTaxon(k));
   if (below.length) {
     const more = below.length > 24 ? [element("li", { className: "small" }, `and ${below.length - 24} more`)] : [];
-    parts.push(element("h3", {}, `Directly below (${below.length})`), element("ul", { className: "children" }, ...below.slice(0, 24).map((k) => element("li", {}, link(k))), ...more));
+    parts.push(
+      element("h3", {}, `Directly below (${below.length})`),
+      element("ul", { className: "children" }, ...below.slice(0, 24).map((k) => element("li", {}, link(k))), ...more),
+    );
   }
   parts.push(...relatives(i));
   return parts;
@@ -155,12 +218,20 @@ function details(i) {
 function relatives(i) {
   if (!isTaxon(i)) {
     const other = [...p.kind.keys()].find((k) => k !== i && p.specimen[k] === p.specimen[i]);
-    return other === undefined ? [] : [element("h3", {}, "The same specimen"), link(other, `its ${KIND_NAMES[p.kind[other]]} in the picture`)];
+    return other === undefined
+      ? []
+      : [element("h3", {}, "The same specimen"), link(other, `its ${KIND_NAMES[p.kind[other]]} in the picture`)];
   }
-  const own = [...p.kind.keys()].filter((k) => p.kind[k] === KIND.image && record(k, "image") && belongsTo(k, i)).slice(0, 8);
+  const own = [...p.kind.keys()]
+    .filter((k) => p.kind[k] === KIND.image && record(k, "image") && belongsTo(k, i))
+    .slice(0, 8);
   if (!own.length) return [];
   const pictures = own.map((k) => {
-    const button = element("button", { type: "button", title: p.name[k] }, element("img", { src: record(k, "image"), alt: `Specimen ${p.name[k]}` }));
+    const button = element(
+      "button",
+      { type: "button", title: p.name[k] },
+      element("img", { src: record(k, "image"), alt: `Specimen ${p.name[k]}` }),
+    );
     button.addEventListener("click", () => goTo(k));
     return element("li", {}, button);
   });
@@ -170,7 +241,14 @@ function relatives(i) {
 function showSelection() {
   const shown = now.pinned;
   if (shown < 0) {
-    byId("selection").replaceChildren(element("h2", {}, "Nothing selected"), element("p", { className: "small" }, "Point at a mark to see what it is; click it, or find a name, to keep it here with its path to the root."));
+    byId("selection").replaceChildren(
+      element("h2", {}, "Nothing selected"),
+      element(
+        "p",
+        { className: "small" },
+        "Point at a mark to see what it is; click it, or find a name, to keep it here with its path to the root.",
+      ),
+    );
     return;
   }
   const clear = element("button", { type: "button", className: "link" }, "Clear the selection");
@@ -179,15 +257,21 @@ function showSelection() {
 }
 
 function showTooltip(sx, sy) {
-  const tip = byId("tooltip"), i = now.hovered;
+  const tip = byId("tooltip"),
+    i = now.hovered;
   tip.hidden = i < 0 || i === now.pinned; // the panel has it
   if (tip.hidden) return;
-  const parts = [element("strong", {}, nameOf(i))], parent = p.parent[i];
+  const parts = [element("strong", {}, nameOf(i))],
+    parent = p.parent[i];
   parts.push(element("div", {}, `${kindText(i)} · ${curved ? "radius" : "norm"} ${distance(i)}`));
-  if (!isTaxon(i)) parts.push(element("div", {}, parent >= 0 ? nameOf(parent) : "no name", ` · ${record(i, "split") ?? "no split"}`));
+  if (!isTaxon(i))
+    parts.push(
+      element("div", {}, parent >= 0 ? nameOf(parent) : "no name", ` · ${record(i, "split") ?? "no split"}`),
+    );
   parts.push(element("div", {}, trained(i)));
   if (!isTaxon(i)) {
-    const image = record(i, "image"), bases = record(i, "barcode");
+    const image = record(i, "image"),
+      bases = record(i, "barcode");
     if (image) parts.push(element("img", { src: image, alt: "" }));
     else if (bases) parts.push(barcode(bases, 60, 4));
   }
@@ -213,7 +297,8 @@ function pin(i) {
   now.pinned = i;
   byId("tooltip").hidden = true;
   // A taxon's own taxa and specimens stay, everything else steps back.
-  members = i >= 0 && isTaxon(i) ? new Set([...p.kind.keys()].filter((k) => belongsTo(k, i)).concat(pathTo(i))) : new Set();
+  members =
+    i >= 0 && isTaxon(i) ? new Set([...p.kind.keys()].filter((k) => belongsTo(k, i)).concat(pathTo(i))) : new Set();
   showSelection();
   byId("status").textContent = i >= 0 ? `Selected: ${p.name[i]}, ${kindText(i)}` : "Nothing selected";
   draw();

@@ -45,10 +45,10 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
     pairing, seen and unseen species side by side.
 
     Args:
-        predictions: columns `method`, `pairing`, `split` ("seen", "unseen"), `shared_rank`
-        (species, genus, family, order, none) and
-            `share` (0..1), as `hypertax.evaluation.shared_ranks` makes them; of several rows of one bar and rank
-            (seeds) the mean is drawn.
+        predictions: as `hypertax.evaluation.shared_ranks` makes them: columns `method`, `pairing`,
+            `split` ("seen", "unseen"), `shared_rank` (species, genus, family, order, none) and
+            `share` (0..1) of all queries, which is a micro average. Of several rows of one bar and
+            rank (seeds) the mean is drawn.
 
     Raises:
         ValueError: the table is empty, or a bar's shares do not add to 1.

@@ -41,7 +41,7 @@ KINDS = {
 
 
 def cells_to_show(differences: pd.DataFrame, average: str = "macro") -> pd.DataFrame:
-    """The cells of a forest plot: one average, without harmonic means, which repeat seen and unseen.
+    """The cells of a forest plot: one average, without the harmonic means of seen and unseen.
 
     Args:
         differences: as `hypertax.evaluation.comparison.compare` makes it.
@@ -168,13 +168,12 @@ def _cell(row: dict) -> tuple[str, str, str]:
 
 
 def _limit(cells: pd.DataFrame) -> float:
-    """Half the axis in points: it holds nine tenths of the intervals' ends and every method's median one.
+    """Half the axis in points: nine tenths of the intervals end within it.
 
     One method far from the reference must not squeeze the others' intervals together.
     """
     ends = 100 * cells[["low", "high"]].abs().max(axis=1)
-    medians = 100 * cells["difference"].abs().groupby(cells["method"]).median()
-    return float(1.08 * max(2.0, min(ends.max(), max(ends.quantile(0.9), 1.1 * medians.min()))))
+    return float(1.08 * max(2.0, ends.quantile(0.9)))
 
 
 def _panel(ax: Axes, cells: pd.DataFrame, places: dict, look: Look, limit: float) -> None:

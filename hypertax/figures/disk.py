@@ -38,10 +38,10 @@ class Plane:
 def project(embeddings: Embeddings) -> Plane:
     """Embeddings in two dimensions.
 
-    Lorentz: the direction is that of the tangent vector's two principal components, the distance
-    from the origin is the true one (METHOD, section 7); a point at distance r lies at tanh(sqrt(c)
-    r / 2) from the centre of the unit disk. Euclidean: principal components of the normalised
-    features, which is what the cosine similarity compares.
+    Lorentz: the direction is that of the tangent vector's two principal components, and the
+    distance from the origin is the true one. A point at distance r lies at tanh(sqrt(c) r / 2) from
+    the centre of the unit disk. Euclidean: principal components of the normalised features, which
+    is what the cosine similarity compares.
     """
     groups = embeddings.table["modality"].to_numpy(dtype=object).astype(str)
     norms = np.linalg.norm(embeddings.tangent.astype(np.float64), axis=1)

@@ -166,35 +166,7 @@ def specimen_lineages(
                         linewidth=1.2,
                         zorder=3,
                     )
-            known = known_ranks(specimen)
-            for i, rank in enumerate(RANKS):
-                colour = (
-                    shade(colours.get(specimen[coloured], INK))
-                    if rank == coloured
-                    else shade(RANK_COLOURS[rank], 0.7)
-                )
-                _name_box(
-                    ax,
-                    first + i * step + 0.02,
-                    step - 0.1,
-                    rank,
-                    specimen[rank] if rank in known else None,
-                    colour,
-                )
-                if i:
-                    ax.annotate(
-                        "",
-                        (first + i * step + 0.02, 0.5),
-                        (first + i * step - 0.08, 0.5),
-                        zorder=4,
-                        arrowprops={
-                            "arrowstyle": "-",
-                            "color": MUTED,
-                            "linewidth": 0.8,
-                            "shrinkA": 0,
-                            "shrinkB": 0,
-                        },
-                    )
+            _draw_names(ax, specimen, first, step, coloured, colours)
             blank(ax)
             ax.set(xlim=(0, wide), ylim=(0, 1))
         look = {"fontsize": 7.5, "fontweight": "bold", "va": "bottom", "ha": "center"}
@@ -208,21 +180,36 @@ def specimen_lineages(
             )
         for i, rank in enumerate(RANKS):
             axes[0].text(first + i * step + step / 2 - 0.04, 1.02, rank, **look)
-        handles = (
-            [Patch(color=colour, label=base) for base, colour in BASE_COLOURS.items()]
-            if barcode
-            else []
-        )
-        if barcode and any(
-            set(str(specimen["barcode"])) - set(BASE_COLOURS) for _, specimen in rows
-        ):
-            handles.append(Patch(color=FAINT, label="not read (N) or ambiguous"))
-        if any(pd.isna(specimen[rank]) for _, specimen in rows for rank in RANKS):
-            handles.append(
-                Patch(
-                    facecolor="none", edgecolor=MUTED, linestyle="--", label="rank without a label"
-                )
-            )
-        if handles:
-            fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        _legend(fig, [specimen for _, specimen in rows], bool(barcode))
         return finish(fig)
+
+
+def _draw_names(
+    ax, specimen: dict, first: float, step: float, coloured: str, colours: dict[str, str]
+) -> None:
+    """The names of a specimen in boxes joined by lines, from order to species."""
+    known = known_ranks(specimen)
+    for i, rank in enumerate(RANKS):
+        colour = shade(RANK_COLOURS[rank], 0.7)
+        if rank == coloured:
+            colour = shade(colours.get(specimen[coloured], INK))
+        name = specimen[rank] if rank in known else None
+        left = first + i * step + 0.02
+        _name_box(ax, left, step - 0.1, rank, name, colour)
+        if i:
+            line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
+            ax.annotate("", (left, 0.5), (left - 0.1, 0.5), zorder=4, arrowprops=line)
+
+
+def _legend(fig: Figure, specimens: list[dict], barcode: bool) -> None:
+    """The bases' colours, and what is missing, as far as it occurs."""
+    handles = []
+    if barcode:
+        handles = [Patch(color=colour, label=base) for base, colour in BASE_COLOURS.items()]
+        if any(set(str(specimen["barcode"])) - set(BASE_COLOURS) for specimen in specimens):
+            handles.append(Patch(color=FAINT, label="not read (N) or ambiguous"))
+    if any(pd.isna(specimen[rank]) for specimen in specimens for rank in RANKS):
+        look = {"facecolor": "none", "edgecolor": MUTED, "linestyle": "--"}
+        handles.append(Patch(label="rank without a label", **look))
+    if handles:
+        fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))

@@ -85,16 +85,7 @@ def nested_cones(
         raise ValueError(
             "Cones belong to a Lorentz space: give the embeddings of at least one hyperbolic run."
         )
-    clades = Clades([run for run, _ in panels.values()], splits)
-    clade = tuple(clade) if clade else clades.default(children)
-    if clade not in clades.taxa:
-        without = [
-            label for label, (run, _) in panels.items() if clade not in Clades([run], splits).taxa
-        ]
-        raise ValueError(
-            f"No taxon (text) {clade[1]!r} of rank {clade[0]!r} in the embeddings of"
-            f" {', '.join(without)}."
-        )
+    clades, clade = _clade(panels, clade, splits, children)
     branches, drawn, stretches = _best_sides(panels, clades, clade, children, splits)
     with style():
         columns = min(3, len(panels))
@@ -138,11 +129,28 @@ def nested_cones(
         return finish(fig)
 
 
+def _clade(panels, clade, splits, children: int) -> tuple[Clades, tuple[str, str]]:
+    """The clades of the runs, and the one to draw, which all of them must have."""
+    clades = Clades([run for run, _ in panels.values()], splits)
+    clade = tuple(clade) if clade else clades.default(children)
+    if clade not in clades.taxa:
+        without = [
+            label for label, (run, _) in panels.items() if clade not in Clades([run], splits).taxa
+        ]
+        raise ValueError(
+            f"No taxon (text) {clade[1]!r} of rank {clade[0]!r} in the embeddings of"
+            f" {', '.join(without)}."
+        )
+    return clades, clade
+
+
 def _best_sides(
     panels, clades: Clades, clade, children: int, splits
 ) -> tuple[list[Branch], list[Unfolded], list[Stretch]]:
-    """Of all choices of sides, the same in every panel, the one that keeps the apexes apart on
-    paper and turns least."""
+    """The choice of sides that keeps the apexes apart on paper and turns least.
+
+    It is the same in every panel.
+    """
     members = [Members.find(run, aperture, clade, splits) for run, aperture in panels.values()]
     best, most = None, -np.inf
     for sides in product((1, -1), repeat=len(RANKS) - 1 - RANKS.index(clade[0])):

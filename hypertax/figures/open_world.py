@@ -132,16 +132,17 @@ def precision_against_coverage(
 
 def _why_empty(ax, group: str) -> None:
     say_why_empty(ax, "no right answer" if group.startswith("novel") else "no such queries")
+    ax.set_yticks([])
 
 
 def _panel(
     ax, cells: dict, scores: dict[str, str], looks: dict[str, Look], group: str, precision: float
 ) -> None:
     """Precision against coverage of all methods, on a range of its own."""
-    ax.axhline(100 * precision, color=MUTED, linewidth=0.7, linestyle=DASHES, zorder=1)
     if not any(len(lines) for lines, _ in cells.values()):
         _why_empty(ax, group)
         return
+    ax.axhline(100 * precision, color=MUTED, linewidth=0.7, linestyle=DASHES, zorder=1)
     for method, (lines, points) in cells.items():
         _draw(ax, _by_seed(lines), points, looks[method])
     _name_scores(ax, {method: (score, looks[method].colour) for method, score in scores.items()})

@@ -74,11 +74,18 @@ def retrieval_examples(
     """Queries and their nearest keys, a row per query, by pairing; right keys ticked in a solid
     frame, wrong ones crossed in a dashed one.
 
-    examples: `metrics.retrieval_examples` with a column `pairing` added: pairing, query, place (1 =
-    nearest), key, query_species, key_species, correct, and if present `split`, and `shared_rank`,
-    which says how near a wrong key is. specimens: the specimen table. Where DNA is compared the
-    barcode is under the photograph, base by base (A green, C blue, G yellow, T orange), or takes
-    its place where there is none.
+    Where DNA is compared the barcode is under the photograph, base by base (A green, C blue, G
+    yellow, T orange), or takes its place where there is none.
+
+    Args:
+        examples: of `hypertax.evaluation.example_queries`, with a column `pairing` added: pairing,
+            query, place (1 = nearest), key, query_species, key_species, correct, and if present
+            `split`, and `shared_rank`, which says how near a wrong key is.
+        specimens: the specimen table.
+        neighbours: keys shown at most.
+
+    Raises:
+        ValueError: there is no query.
     """
     table = examples.rename(columns=_NEIGHBOUR_NAMES)
     table = table if "pairing" in table else table.assign(pairing="")
@@ -99,58 +106,7 @@ def retrieval_examples(
         fig = new_figure(TEXT, unit * (1.12 + below) * len(groups) + 0.06 * len(groups) + 0.3)
         axes = panel_grid(fig, len(groups), 1)
         for i, (ax, ((pairing, query), found)) in enumerate(zip(axes, groups, strict=True)):
-            query_kind, _, key_kind = pairing.partition(" to ")
-            kinds = (query_kind or "image", key_kind or "image")
-            first = found.iloc[0]
-            _cell(ax, by_id.loc[query] if query in by_id.index else None, kinds[0], INK, 1.0, 0)
-            binomial(ax, 0.5, -0.02, first["query_species"])
-            for _, row in found.iterrows():
-                left = 0.36 + step * row["place"]
-                colour, dashes = (RIGHT, "-") if row["correct"] else (WRONG, (0, (2.2, 1.3)))
-                _cell(
-                    ax,
-                    by_id.loc[row["key"]] if row["key"] in by_id.index else None,
-                    kinds[1],
-                    colour,
-                    1.7,
-                    left,
-                    dashes,
-                )
-                binomial(ax, left + 0.5, -0.02, row["key_species"], shade(colour))
-                if shared and not row["correct"]:
-                    nearness = (
-                        f"same {row['shared_rank']}"
-                        if pd.notna(row["shared_rank"])
-                        else "other order"
-                    )
-                    ax.annotate(
-                        f"({nearness})",
-                        (left + 0.5, -0.02),
-                        xytext=(0, -22.5),
-                        textcoords="offset points",
-                        ha="center",
-                        va="baseline",
-                        fontsize=SMALL,
-                        color=MUTED,
-                    )
-                ax.text(
-                    left + 0.96,
-                    0.93,
-                    "\u2713" if row["correct"] else "\u2717",
-                    ha="center",
-                    va="center",
-                    fontsize=9,
-                    fontweight="bold",
-                    color="white",
-                    zorder=6,
-                    bbox={
-                        "boxstyle": f"{'circle' if row['correct'] else 'square'},pad=0.12",
-                        "facecolor": colour,
-                        "edgecolor": "white",
-                        "linewidth": 0.5,
-                    },
-                )
-            ax.axvline(0.26 + step - 0.04, color=FAINT, linewidth=0.8)
+            _query_row(ax, pairing, query, found, by_id, step)
             blank(ax)
             ax.set_aspect("equal")
             ax.set(xlim=(-margin, across), ylim=(-below, 1.08))
@@ -159,7 +115,7 @@ def retrieval_examples(
             ax.text(
                 -0.12,
                 0.5,
-                f"{pairing}\n{first['split']} species" if "split" in found else pairing,
+                f"{pairing}\n{found['split'].iloc[0]} species" if "split" in found else pairing,
                 fontsize=7,
                 rotation=90,
                 ha="right",
@@ -177,3 +133,62 @@ def retrieval_examples(
                     va="bottom",
                 )
         return finish(fig)
+
+
+def _query_row(
+    ax, pairing: str, query: str, found: pd.DataFrame, by_id: pd.DataFrame, step: float
+) -> None:
+    """A query and its keys beside it, `step` apart."""
+    query_kind, _, key_kind = pairing.partition(" to ")
+    kinds = (query_kind or "image", key_kind or "image")
+    first = found.iloc[0]
+    _cell(ax, by_id.loc[query] if query in by_id.index else None, kinds[0], INK, 1.0, 0)
+    binomial(ax, 0.5, -0.02, first["query_species"])
+    for _, row in found.iterrows():
+        left = 0.36 + step * row["place"]
+        colour, dashes = (RIGHT, "-") if row["correct"] else (WRONG, (0, (2.2, 1.3)))
+        _cell(
+            ax,
+            by_id.loc[row["key"]] if row["key"] in by_id.index else None,
+            kinds[1],
+            colour,
+            1.7,
+            left,
+            dashes,
+        )
+        binomial(ax, left + 0.5, -0.02, row["key_species"], shade(colour))
+        if "shared_rank" in found and not row["correct"]:
+            _name_nearness(ax, left, row["shared_rank"])
+        ax.text(
+            left + 0.96,
+            0.93,
+            "\u2713" if row["correct"] else "\u2717",
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            color="white",
+            zorder=6,
+            bbox={
+                "boxstyle": f"{'circle' if row['correct'] else 'square'},pad=0.12",
+                "facecolor": colour,
+                "edgecolor": "white",
+                "linewidth": 0.5,
+            },
+        )
+    ax.axvline(0.26 + step - 0.04, color=FAINT, linewidth=0.8)
+
+
+def _name_nearness(ax, left: float, shared_rank) -> None:
+    """How near a wrong key is, under its name."""
+    nearness = f"same {shared_rank}" if pd.notna(shared_rank) else "other order"
+    ax.annotate(
+        f"({nearness})",
+        (left + 0.5, -0.02),
+        xytext=(0, -22.5),
+        textcoords="offset points",
+        ha="center",
+        va="baseline",
+        fontsize=SMALL,
+        color=MUTED,
+    )

@@ -55,8 +55,14 @@ def accuracy_by_rank(
     standard deviation as a line and single seeds as faint dots. The "novel" protocol has unseen
     queries alone.
 
-    scores: the long table of `metrics.evaluate`, with a column `method` where there are several.
-    looks: method -> colour and marker (default: `looks_of`).
+    Args:
+        scores: the long table of `hypertax.evaluation.evaluate`, with a column `method` where there
+            are several.
+        stage, protocol, ranking, k, average: which rows of it.
+        looks: method -> colour and marker (default: `looks_of`).
+
+    Raises:
+        ValueError: no row is of the wanted kind.
     """
     table = _rows(scores, stage=stage, protocol=protocol, ranking=ranking, k=k, average=average)
     splits = [split for split in ("seen", "unseen") if (table["split"] == split).any()]
@@ -79,42 +85,7 @@ def accuracy_by_rank(
         )
         for ax, (pairing, split) in zip(axes.flat, panels, strict=True):
             panel = table[(table["pairing"] == pairing) & (table["split"] == split)]
-            for i in range(0, len(ranks), 2):
-                ax.axvspan(i - 0.5, i + 0.5, color="#f4f4f4", linewidth=0, zorder=0)
-            for method in methods:
-                values = 100 * panel[panel["method"] == method].groupby("rank")["value"].agg(
-                    ["mean", "std"]
-                ).reindex(ranks)
-                x = np.arange(len(ranks)) + offsets[method]
-                look = {"color": looks[method].colour, "marker": looks[method].marker}
-                ax.errorbar(
-                    x,
-                    values["mean"],
-                    values["std"].fillna(0),
-                    **look,
-                    linestyle="",
-                    markersize=4.4,
-                    elinewidth=1.1,
-                    capsize=0,
-                    markeredgecolor="white",
-                    markeredgewidth=0.4,
-                    zorder=3,
-                )
-                single = panel[(panel["method"] == method) & panel["value"].notna()]
-                if single["seed"].nunique() > 1 if "seed" in single else len(single) > len(ranks):
-                    at = single["rank"].map(
-                        {rank: place for rank, place in zip(ranks, x, strict=True)}
-                    )
-                    ax.plot(
-                        at,
-                        100 * single["value"],
-                        ".",
-                        color=looks[method].colour,
-                        markersize=3.2,
-                        markeredgewidth=0,
-                        alpha=0.4,
-                        zorder=2,
-                    )
+            _rank_marks(ax, panel, ranks, offsets, looks)
             ax.set_title(f"{pairing}, {split if protocol == 'standard' else 'novel'} species")
             ax.set_xticks(range(len(ranks)), ranks)
             ax.set_xlim(-0.5, len(ranks) - 0.5)
@@ -131,6 +102,46 @@ def accuracy_by_rank(
             ncols=legend_columns(handles, fig.get_figwidth()),
         )
         return finish(fig)
+
+
+def _rank_marks(
+    ax, panel: pd.DataFrame, ranks: list[str], offsets: dict[str, float], looks: dict[str, Look]
+) -> None:
+    """One panel: means, standard deviations and single seeds, methods side by side at a rank."""
+    for i in range(0, len(ranks), 2):
+        ax.axvspan(i - 0.5, i + 0.5, color="#f4f4f4", linewidth=0, zorder=0)
+    for method, offset in offsets.items():
+        values = 100 * panel[panel["method"] == method].groupby("rank")["value"].agg(
+            ["mean", "std"]
+        ).reindex(ranks)
+        x = np.arange(len(ranks)) + offset
+        look = {"color": looks[method].colour, "marker": looks[method].marker}
+        ax.errorbar(
+            x,
+            values["mean"],
+            values["std"].fillna(0),
+            **look,
+            linestyle="",
+            markersize=4.4,
+            elinewidth=1.1,
+            capsize=0,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            zorder=3,
+        )
+        single = panel[(panel["method"] == method) & panel["value"].notna()]
+        if single["seed"].nunique() > 1 if "seed" in single else len(single) > len(ranks):
+            at = single["rank"].map({rank: place for rank, place in zip(ranks, x, strict=True)})
+            ax.plot(
+                at,
+                100 * single["value"],
+                ".",
+                color=looks[method].colour,
+                markersize=3.2,
+                markeredgewidth=0,
+                alpha=0.4,
+                zorder=2,
+            )
 
 
 def validation_bars(

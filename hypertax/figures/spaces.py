@@ -37,9 +37,20 @@ def poincare_disk(
     <= half_aperture for a point at the taxon's place; what lies in it in the full space is stated
     below. Where taxa heap up at the centre, a second panel enlarges it.
 
-    colours: order (or family) -> colour (default: `clade_colours`). cones: (rank, name)
-    of the taxa whose cones are drawn; default the largest order, its largest family and genus; []
-    for none. specimens: at most so many per modality are drawn.
+    Of the tree, edges of families to their orders are drawn, and all below one family. Names stand
+    outside, each with a line to its taxon.
+
+    Args:
+        embeddings: of a Lorentz space.
+        colours: order (or family) -> colour (default: `clade_colours`).
+        cones: (rank, name) of the taxa whose cones are drawn; default the largest order, its
+            largest family and genus; [] for none.
+        specimens: at most so many per modality are drawn.
+        aperture: K of the cones.
+        seed: of the choice of specimens.
+
+    Raises:
+        ValueError: the embeddings are Euclidean.
     """
     if embeddings.space != "lorentz":
         raise ValueError(

@@ -209,15 +209,9 @@ def say_why_empty(ax, reason: str) -> None:
 
 def method_handle(label: str, look: Look, **line) -> Line2D:
     """A legend's entry of a method: its marker in its colour, on a line if `linestyle` is given."""
-    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 5.2}
-    return Line2D(
-        [],
-        [],
-        color=look.colour,
-        marker=look.marker,
-        label=label,
-        **{"linestyle": "", **edge, **line},
-    )
+    look = {"color": look.colour, "marker": look.marker, "linestyle": "", "markersize": 5.2}
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+    return Line2D([], [], **{**look, **edge, "label": label, **line})
 
 
 def blank(ax) -> None:
@@ -320,8 +314,7 @@ def has(table: pd.DataFrame, column: str) -> bool:
 
 
 def levels_present(table: pd.DataFrame) -> list[str]:
-    """Of order, family, genus, species, dna, image: those of which an embeddings' table has
-    rows."""
+    """The levels of which an embeddings' table has rows: order to species, `dna`, `image`."""
     ranks, modalities = set(table["rank"].dropna()), set(table["modality"])
     return [rank for rank in RANKS if rank in ranks] + [
         m for m in ("dna", "image") if m in modalities

@@ -27,8 +27,10 @@ MEASURES = {
     "genus of novel species": {"protocol": "novel", "rank": "genus", "split": "unseen"},
     "family of novel species": {"protocol": "novel", "rank": "family", "split": "unseen"},
 }
-"""What a sweep compares, and the rows of `metrics.evaluate` it is read from: species with keys, and
-the placing of species without."""
+"""What a sweep compares: species with keys, and the placing of species without.
+
+The values choose rows of `hypertax.evaluation.evaluate`.
+"""
 _COLUMNS = ["method", "value", "seed", "pairing", "measure", "score"]
 
 
@@ -43,10 +45,11 @@ def sweep_scores(
     """The tidy frame that `sweep_curves` draws, from the scores of a study.
 
     Args:
-        scores: of `study.score`, with columns `method` (the row's label) and `seed`. settings:
-        label -> (method, swept number); None for a
-            method without one (the Euclidean space has no curvature). Labels of `scores` that are
-            not in it are left out.
+        scores: of `hypertax.evaluation.study_scores`, with columns `method` (the row's label) and
+            `seed`.
+        settings: label -> (line, swept number); None for a method without one (the Euclidean space
+            has no curvature). Labels of `scores` that are not in it are left out.
+        stage, ranking, average: which rows of the scores.
 
     Returns:
         columns `method`, `value`, `seed`, `pairing`, `measure` (of `MEASURES`) and `score` (top-1,
@@ -98,8 +101,9 @@ def sweep_curves(
 
     Args:
         scores_by_value: columns `method`, `value` (positive), `seed`, `pairing`, `measure` and
-        `score` (0..1), as `sweep_scores` makes it. label: name of the swept number, with its unit
-        if it has one. looks: method -> colour and marker (default: `looks_of`).
+            `score` (0..1), as `sweep_scores` makes it.
+        label: name of the swept number, with its unit if it has one.
+        looks: method -> colour and marker (default: `looks_of`).
 
     Raises:
         ValueError: no score is a number, or a swept number is not positive.
@@ -138,42 +142,27 @@ def sweep_curves(
             axes[0, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for ax in axes[-1]:
             ax.set_xlabel(label)
-        fixed = {
-            method
-            for method in methods
-            if table.loc[table["method"] == method, "value"].isna().all()
-        }
-        handles = [
-            method_handle(m, looks[m], linestyle="--", marker="")
-            if m in fixed
-            else method_handle(m, looks[m], linestyle="-")
-            for m in methods
-        ]
-        if (
-            table.groupby(["method", "value", "pairing", "measure"], dropna=False)["seed"]
-            .nunique()
-            .max()
-            > 1
-        ):
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color="black",
-                    linestyle="",
-                    marker=".",
-                    markersize=5,
-                    alpha=0.45,
-                    markeredgewidth=0,
-                    label="one seed",
-                )
-            )
+        handles = _handles(table, looks)
         fig.legend(
             handles=handles,
             loc="outside lower center",
             ncols=legend_columns(handles, fig.get_figwidth()),
         )
         return finish(fig)
+
+
+def _handles(table: pd.DataFrame, looks: dict[str, Look]) -> list[Line2D]:
+    """The methods, dashed those without a swept number, and what a faint point is."""
+    handles = []
+    for method, look in looks.items():
+        swept = table.loc[table["method"] == method, "value"].notna().any()
+        line = {"linestyle": "-"} if swept else {"linestyle": "--", "marker": ""}
+        handles.append(method_handle(method, look, **line))
+    cells = table.groupby(["method", "value", "pairing", "measure"], dropna=False)
+    if cells["seed"].nunique().max() > 1:
+        look = {"color": "black", "marker": ".", "markersize": 5, "alpha": 0.45}
+        handles.append(Line2D([], [], linestyle="", markeredgewidth=0, label="one seed", **look))
+    return handles
 
 
 def _limits(ax, percent: pd.Series) -> None:

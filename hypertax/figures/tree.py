@@ -207,11 +207,8 @@ def taxonomy_tree(
         raise ValueError("No specimen has a species name: there is no tree to draw.")
     rank = colour_rank(specimens, colours)
     colours = colours or clade_colours(specimens)
-    node_order, angles, leaves = (
-        _orders(tree, _clade_of(specimens, rank)),
-        _angles(tree),
-        tree.leaves(),
-    )
+    node_order = _orders(tree, _clade_of(specimens, rank))
+    angles, leaves = _angles(tree), tree.leaves()
     lines, owners = _lines(tree, angles, node_order)
     marks = _species_splits(specimens)
     size = float(np.clip(0.7 * _spacing(leaves), 0.5, 3.2))
@@ -220,7 +217,8 @@ def taxonomy_tree(
         fig.set_layout_engine("none")
         ax = fig.add_axes((0.005, 0.075, 0.745, 0.92))
         for ring in (0.25, 0.5, 0.75, 1.0):
-            ax.add_patch(_circle(ring))
+            look = {"facecolor": "none", "edgecolor": FAINT, "linewidth": 0.5, "zorder": 1}
+            ax.add_patch(Circle((0, 0), ring, **look))
         ax.add_collection(
             LineCollection(
                 lines,
@@ -246,62 +244,65 @@ def taxonomy_tree(
         blank(ax)
         ax.set_aspect("equal")
         ax.set(xlim=(-1.52, 1.52), ylim=(-1.52, 1.52))
-        words = (
-            "distance from the centre: time since the root"
-            if newick
-            else "from the centre: order, family, genus, species"
-        )
+        words = "from the centre: order, family, genus, species"
+        if newick:
+            words = "distance from the centre: time since the root"
         if named < all_families:
             words += f"\nnamed: {named} of {all_families} families, those with most species first"
         ax.set_xlabel(words, color=MUTED, fontsize=7)
         counts = specimens.drop_duplicates("species").groupby(rank)["species"].count()
-        handles = [
-            Line2D([], [], color=colour, linewidth=2.5, label=f"{order} ({counts.get(order, 0):,})")
-            for order, colour in colours.items()
-            if order in set(node_order)
-        ]
-        hidden = len(handles) - LEGEND
-        handles = (
-            sorted(handles, key=lambda h: -counts.get(h.get_label().rsplit(" (", 1)[0], 0))[:LEGEND]
-            if hidden > 0
-            else handles
-        )
-        if hidden > 0:
-            handles.append(Line2D([], [], linestyle="", label=f"and {hidden} smaller ones"))
-        first = fig.legend(
-            handles=handles, loc="upper right", title=f"{rank} (species)", alignment="left"
-        )
-        first.get_title().set(fontweight="bold", fontsize=7)
-        present = {marks.get(tree.name[i]) for i in leaves}
-        handles = [
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker=look["marker"],
-                markerfacecolor=look["facecolor"],
-                markeredgecolor=look["edgecolor"],
-                markersize=4,
-                label=mark,
-            )
-            for mark, look in SPLIT_MARKS.items()
-            if mark in present
-        ]
-        second = fig.legend(
-            handles=handles, loc="lower right", title="species in the split", alignment="left"
-        )
-        second.get_title().set(fontweight="bold", fontsize=7)
+        shown = {name: colour for name, colour in colours.items() if name in set(node_order)}
+        _legend_of_clades(fig, rank, shown, counts)
+        _legend_of_splits(fig, {marks.get(tree.name[i]) for i in leaves})
         return finish(fig)
+
+
+def _legend_of_clades(fig: Figure, rank: str, colours: dict[str, str], counts: pd.Series) -> None:
+    """The clades' colours and numbers of species; of too many the largest."""
+    names = list(colours)
+    if len(names) > LEGEND:
+        largest = sorted(names, key=lambda name: -counts.get(name, 0))[:LEGEND]
+        names = [name for name in names if name in largest]
+    handles = [
+        Line2D(
+            [], [], color=colours[name], linewidth=2.5, label=f"{name} ({counts.get(name, 0):,})"
+        )
+        for name in names
+    ]
+    if len(names) < len(colours):
+        more = f"and {len(colours) - len(names)} smaller ones"
+        handles.append(Line2D([], [], linestyle="", label=more))
+    legend = fig.legend(
+        handles=handles, loc="upper right", title=f"{rank} (species)", alignment="left"
+    )
+    legend.get_title().set(fontweight="bold", fontsize=7)
+
+
+def _legend_of_splits(fig: Figure, present: set) -> None:
+    """What the marks at the leaves say, as far as they occur."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=look["marker"],
+            markerfacecolor=look["facecolor"],
+            markeredgecolor=look["edgecolor"],
+            markersize=4,
+            label=mark,
+        )
+        for mark, look in SPLIT_MARKS.items()
+        if mark in present
+    ]
+    legend = fig.legend(
+        handles=handles, loc="lower right", title="species in the split", alignment="left"
+    )
+    legend.get_title().set(fontweight="bold", fontsize=7)
 
 
 def _spacing(leaves: list[int]) -> float:
     """Points between neighbouring leaves on paper."""
     return 2 * np.pi * INCHES * 72 / len(leaves)
-
-
-def _circle(radius: float) -> Circle:
-    """A faint circle, for the eye to follow a rank or a time round the tree."""
-    return Circle((0, 0), radius, facecolor="none", edgecolor=FAINT, linewidth=0.5, zorder=1)
 
 
 def _name_families(

@@ -123,31 +123,32 @@ def walk_to_root(
         axes[-1, 1].set_xlabel(
             "way along the geodesic from the specimen to the origin (% of the distance)"
         )
-        handles = [
-            Patch(
-                facecolor=tint(RANK_COLOURS[rank], 0.55), edgecolor=RANK_COLOURS[rank], label=rank
-            )
-            for rank in RANKS
-        ]
-        states = {
-            state for own in walks.values() for found in own.values() for state in found["lineage"]
-        }
-        words = {"own": "own lineage", "other": "another lineage", "unknown": "rank not labelled"}
-        handles += [
-            Patch(
-                facecolor="white", edgecolor=INK, hatch=HATCHES[s], label=f"{SIGNS[s]} {words[s]}"
-            )
-            for s in SIGNS
-            if s in states
-        ]
-        fig.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=len(handles),
-            title="nearest taxon",
-            title_fontsize=7,
+        _legend(
+            fig,
+            {x for own in walks.values() for found in own.values() for x in found["lineage"]},
         )
         return finish(fig)
+
+
+def _legend(fig: Figure, states: set[str]) -> None:
+    """The ranks' colours, and the signs of the lineages that occur."""
+    handles = [
+        Patch(facecolor=tint(RANK_COLOURS[rank], 0.55), edgecolor=RANK_COLOURS[rank], label=rank)
+        for rank in RANKS
+    ]
+    words = {"own": "own lineage", "other": "another lineage", "unknown": "rank not labelled"}
+    handles += [
+        Patch(facecolor="white", edgecolor=INK, hatch=HATCHES[s], label=f"{SIGNS[s]} {words[s]}")
+        for s in SIGNS
+        if s in states
+    ]
+    fig.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        title="nearest taxon",
+        title_fontsize=7,
+    )
 
 
 def _portrait(ax, specimen: pd.Series | None) -> None:

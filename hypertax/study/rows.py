@@ -101,8 +101,13 @@ def load_sweep(group: str, path: Path = EXPERIMENTS) -> Sweep | None:
 
 
 def row_looks(rows: list[Row]) -> dict[str, Look]:
-    """label -> colour and marker of the rows; rows without a look of their own get a free one."""
-    return looks_of([row.label for row in rows], {row.label: row.look for row in rows if row.look})
+    """Colour and marker of the rows, by their labels and by their names.
+
+    Rows without a look of their own get a free one.
+    """
+    given = {row.label: row.look for row in rows if row.look}
+    looks = looks_of([row.label for row in rows], given)
+    return {row.name: looks[row.label] for row in rows} | looks
 
 
 def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
@@ -178,7 +183,9 @@ def _rows(where: str, rows: Any) -> list[Row]:
                 f"{here}: a row's name has lower-case letters, digits, dots and hyphens only."
             )
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
-            raise ValueError(f"{here} needs a label, the row's readable name in tables.")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"{here} needs a label, the row's readable name in tables."
+            )
         unknown = sorted(map(str, set(entry) - set(_FIELDS)))
         if unknown:
             raise ValueError(

@@ -335,7 +335,8 @@ def test_nothing_overlaps_or_is_cut_at_any_width(reader, specimens, tmp_path, wi
             and not reader.find("[data-kind='5']").is_displayed()
         )
         unlabelled = """return [...document.querySelectorAll('button, input, select, canvas')].filter((e) =>
-            !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length))).map((e) => e.outerHTML)"""
+            !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length)))
+            .map((e) => e.outerHTML)"""
         assert reader.driver.execute_script(unlabelled) == []
         reader.search("S020")
         reader.find("#suggestions li").click()

@@ -19,7 +19,7 @@ from figure_checks import assert_readable, texts
 from hypertax import figures
 from hypertax.embeddings import Embeddings
 from hypertax.figures import disk
-from hypertax.figures import method as method_drawing
+from hypertax.figures import method_space as method_drawing
 from hypertax.figures.disk import share_in_cone
 from hypertax.figures.style import PALETTE, SMALL, new_figure, save_figure
 from hypertax.figures.tree import tree_from_labels, tree_from_newick

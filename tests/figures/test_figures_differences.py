@@ -32,7 +32,9 @@ def test_the_drawn_intervals_are_the_frames():
             cell = "/".join((row["pairing"], KINDS[row["protocol"], row["split"]], row["rank"]))
             np.testing.assert_allclose(drawn[cell], [100 * row["low"], 100 * row["high"]])
         # A mark is filled where the interval excludes zero, and nowhere else.
-        marks = [line for line in ax.lines if line.get_markersize() == 4.0]
+        marks = [
+            line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_markersize() == 4.0
+        ]
         filled = sum(mark.get_markerfacecolor() != "white" for mark in marks)
         assert len(marks) == 22 and filled == (own["verdict"] != "no difference shown").sum() > 0
 

@@ -286,8 +286,8 @@ def test_bars_are_the_shares_and_add_to_the_whole():
     fig = figures.confusion_in_the_tree(predictions())
     assert_readable(fig)
     assert [ax.get_title(loc="left") for ax in fig.axes] == [
-        "image to DNA, seen species",
-        "image to DNA, unseen species",
+        "image to DNA, seen species (micro)",
+        "image to DNA, unseen species (micro)",
     ]
     for ax, more in zip(fig.axes, (0.1, 0.0), strict=True):
         for i in range(2):
