@@ -1,9 +1,10 @@
-# The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures of each group.
-# `make paper` runs it, on a cluster `make paper PROFILE=profiles/slurm`.
+# The paper's pipeline: data, every row of one or more groups of experiments.yaml for every seed, evaluation and figures
+# of each group. `make paper` runs it, on a cluster `make paper PROFILE=profiles/slurm`.
 #
 # A target is a stamp under runs/, which git ignores, so that a fresh clone with its committed tables builds everything.
-# What a step is made from is a parameter of its rule, `made_from`: fingerprints of a notebook's code, of what it imports, of a table's
-# content. A step is done again where its parameters changed (`--rerun-triggers params input`), whatever the dates of files are.
+# What a step is made from is a parameter of its rule, `made_from`: fingerprints of a notebook's code, of what it
+# imports, of a table's content. A step is done again where its parameters changed (`--rerun-triggers params input`),
+# whatever the dates of files are.
 
 import hashlib
 import json
@@ -42,31 +43,43 @@ EXECUTED = f"runs/executed/{NAME}"
 PYTHON = sys.executable
 COMMAND = (
     "OMP_NUM_THREADS={threads} {PYTHON:q} -m hypertax.study.pipeline run"
-    " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb {params.given} --stamp {output} 2> {log}"
+    " notebooks/{params.notebook}.ipynb $(dirname {log})/$(basename {log} .log).ipynb"
+    " {params.given} --stamp {output} 2> {log}"
 )
 
 
 def told(*parts):
     """One short digest of texts, or of files by their content."""
-    contents = [part.read_bytes() if isinstance(part, Path) else part.encode() for part in parts]
-    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:16]
 
 
 @cache
 def code_of(notebook, imports):
-    """Of a notebook's code cells; with imports, of all that they use and of the explorer's page, which is read as text."""
+    """Of a notebook's code cells; with imports, of all that they use.
+
+    The explorer's page is read as text, and counts where the explorer is used.
+    """
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    folders = {file.parent for module, file in notebook_modules(path).items() if module.startswith("hypertax.explorer")} if imports else ()
-    page = sorted(file for folder in folders for file in folder.iterdir() if file.suffix in (".css", ".html", ".js"))
+    explorer = notebook_modules(path).get("hypertax.explorer") if imports else None
+    folder = explorer.parent.iterdir() if explorer else ()
+    page = sorted(file for file in folder if file.suffix in (".css", ".html", ".js"))
     return told(notebook_fingerprint(path, imports=imports), *page)
 
 
 # The same table is read into the same specimens by the same code.
-SPECIMENS = told(fingerprint("hypertax.data.specimens"), *([resolve(DATASET)] if resolve(DATASET).is_file() else []))
+TABLE = [resolve(DATASET)] if resolve(DATASET).is_file() else []
+SPECIMENS = told(fingerprint("hypertax.data.specimens"), *TABLE)
 
 
 def trained_by(row, seed):
-    """Of a training run: its configuration, how training behaves, and the notebook's own code; not what the notebook draws with."""
+    """Of a training run: its configuration, how training behaves, and the notebook's own code.
+
+    What the notebook draws with does not count.
+    """
     settings = json.dumps(row.config(DATASET, int(seed), PRESET).to_dict(), sort_keys=True)
     return told(SPECIMENS, behaviour(), code_of(row.notebook, imports=False), settings)
 
@@ -79,6 +92,10 @@ def results_of(group):
 
 def parameters(**values):
     return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in values.items())
+
+
+def published(group):
+    return parameters(dataset=DATASET, preset=PRESET, experiment=group, seeds=SEEDS, publish=True)
 
 
 wildcard_constraints:
@@ -130,7 +147,9 @@ rule train:
         f"{EXECUTED}/{{row}}-seed{{seed}}.log",
     params:
         made_from=lambda wildcards: trained_by(ROWS[wildcards.row], wildcards.seed),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters),
+        given=lambda wildcards: parameters(
+            dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters
+        ),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
     threads: 1 if PRESET == "tiny" else WHOLE
     shell:
@@ -149,7 +168,7 @@ rule evaluate:
         f"{EXECUTED}/evaluate-{{group}}.log",
     params:
         made_from=lambda wildcards: told(results_of(wildcards.group), code_of("04_evaluate", imports=True)),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        given=lambda wildcards: published(wildcards.group),
         notebook="04_evaluate",
     threads: WHOLE
     shell:
@@ -165,7 +184,7 @@ rule figures:
         f"{EXECUTED}/figures-{{group}}.log",
     params:
         made_from=lambda wildcards: told(results_of(wildcards.group), code_of("05_figures", imports=True)),
-        given=lambda wildcards: parameters(dataset=DATASET, preset=PRESET, experiment=wildcards.group, seeds=SEEDS, publish=True),
+        given=lambda wildcards: published(wildcards.group),
         notebook="05_figures",
     threads: WHOLE
     shell:
@@ -182,7 +201,7 @@ rule beyond:
         f"{EXECUTED}/beyond.log",
     params:
         made_from=lambda wildcards: told(results_of("beyond"), code_of("06_beyond_the_paper", imports=True)),
-        given=parameters(dataset=DATASET, preset=PRESET, experiment="beyond", seeds=SEEDS, publish=True),
+        given=published("beyond"),
         notebook="06_beyond_the_paper",
     threads: WHOLE
     shell:

@@ -112,8 +112,8 @@ def _records(
         np.frombuffer(b"ACGTN", dtype=np.uint8), size=len(rows)
     )
     sampleid = [
-        f"BIOUG{(start + i) // 95:05d}-{'ABCDEFGH'[(start + i) % 95 // 12]}{(start + i) % 95 % 12 + 1:02d}"
-        for i in range(n)
+        f"BIOUG{plate:05d}-{'ABCDEFGH'[well // 12]}{well % 12 + 1:02d}"
+        for plate, well in (divmod(start + i, 95) for i in range(n))
     ]
     columns = {name: ["not_classified"] * n for name in COLUMNS} | {
         name: [text] * n for name, text in _REST.items()

@@ -1,4 +1,4 @@
-"""Where files are, and writing them so that an interruption never leaves half of one."""
+"""Where files are, and how to write them: an interruption never leaves half of one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The repository: its `data`, `runs`, `tables` and `figures` are the defaults, from whichever
-folder a notebook is run."""
+HOME = Path(__file__).resolve().parents[1]
+"""The folder that holds the library: the repository, or where pip installed the library."""
+
+ROOT = HOME if (HOME / "experiments.yaml").is_file() else Path.cwd()
+"""The repository, from whichever folder a notebook is run; without one, the current folder. Its
+`data`, `runs`, `tables` and `figures` are the defaults."""
 
 
 def resolve(path: str | os.PathLike) -> Path:
-    """A path as the user meant it: as it stands from the current folder if it exists there,
-    otherwise from the repository's root."""
+    """The absolute path of `path`, taken from the current folder if it exists there, otherwise from
+    `ROOT`."""
     given = Path(path).expanduser()
     if given.is_absolute() or given.exists():
         return given.resolve()
@@ -24,7 +27,7 @@ def resolve(path: str | os.PathLike) -> Path:
 
 
 def shown(path: str | os.PathLike) -> str:
-    """A path for people: relative to the repository where it lies inside it."""
+    """A path for people: relative to `ROOT` where it lies inside it."""
     path = Path(path)
     return (
         str(path.relative_to(ROOT))
@@ -34,17 +37,20 @@ def shown(path: str | os.PathLike) -> str:
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends without an error, and
-    is removed otherwise.
+    """A temporary path beside `path` for the block to write to.
 
-    It keeps the name's ending, which decides the format for pandas and matplotlib. The block may
-    make a file or a folder there.
+    What the block wrote, a file or a folder, takes the place of `path` when the block ends. After
+    an error it is removed. The temporary name has the same ending, which decides the format for
+    pandas and matplotlib.
+
+    Args:
+        path: the file or folder to write; its folder is made if it is not there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from hypertax.files import ROOT
+from hypertax.files import HOME
 
 _LIBRARY = "hypertax"
 _ROUNDS = 4
@@ -24,7 +24,7 @@ _EXPORTS = {"__all__", "__dir__", "__getattr__", "__version__"}
 """Assigned at the top of a module, they say what others may import, as an import statement does."""
 
 
-def fingerprint(*names: str, root: Path = ROOT, without: Iterable[str] = ()) -> str:
+def fingerprint(*names: str, root: Path = HOME, without: Iterable[str] = ()) -> str:
     """SHA-256 of the definitions in the named modules and in all of the library that they import.
 
     Args:
@@ -39,7 +39,7 @@ def fingerprint(*names: str, root: Path = ROOT, without: Iterable[str] = ()) -> 
     return sources.fingerprint((name, True) for name in names)
 
 
-def modules(*names: str, root: Path = ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
+def modules(*names: str, root: Path = HOME, without: Iterable[str] = ()) -> dict[str, Path]:
     """The files of the named modules and of all of the library that they import, by module.
 
     What a package exports lazily counts where it is imported by name. A package that is imported
@@ -49,7 +49,7 @@ def modules(*names: str, root: Path = ROOT, without: Iterable[str] = ()) -> dict
     return sources.reach((name, True) for name in names)
 
 
-def notebook_fingerprint(path: Path, *, imports: bool = True, root: Path = ROOT) -> str:
+def notebook_fingerprint(path: Path, *, imports: bool = True, root: Path = HOME) -> str:
     """SHA-256 of a notebook's code cells in their order, without comments; of what they import,
     whatever the order.
 
@@ -65,7 +65,7 @@ def notebook_fingerprint(path: Path, *, imports: bool = True, root: Path = ROOT)
     return _hash(json.dumps(_syntax(ast.parse(code))), *places, needed)
 
 
-def notebook_modules(path: Path, *, root: Path = ROOT) -> dict[str, Path]:
+def notebook_modules(path: Path, *, root: Path = HOME) -> dict[str, Path]:
     """The files of the library that a notebook's cells import, directly or not, by module."""
     sources = _Sources(root, ())
     return sources.reach(sources.needed(_module(_code(path), "")))
@@ -196,7 +196,8 @@ def _joined(values: list[ast.expr]) -> list:
     for value in map(_syntax, values):
         if said and said[-1][0] == value[0] == "Constant":
             value = ["Constant", "str", repr(ast.literal_eval(said.pop()[2] + value[2]))]
-        said.append(value)
+        if value[-1] != "''":
+            said.append(value)
     return said
 
 
@@ -268,7 +269,7 @@ class _Sources:
         return dict(sorted(found.items()))
 
     def fingerprint(self, needed: Iterable[tuple[str, bool]]) -> str:
-        """Of the definitions in all that `reach` finds."""
+        """SHA-256 of the definitions in all that `reach` finds."""
         told = {
             (name, number): statement
             for name in self.reach(needed)

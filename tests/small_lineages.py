@@ -43,8 +43,7 @@ def forest(seed, species=40):
 
 
 def names_and_tokens(training, others=()):
-    """Of specimens with these lineages by name the names, and the tokens of the first ones'
-    taxa."""
+    """The names of specimens with these lineages, and the tokens of the taxa for training."""
     rows = [
         [f"id{i}", None, "ACGT", *lineage, "train_seen"]
         for i, lineage in enumerate([*training, *others])

@@ -52,7 +52,8 @@ def test_the_readme_can_be_read_at_one_sitting():
 def test_lines_and_sentences_are_short(page):
     text = page.read_text("utf-8")
     assert not [line for line in text.split("\n") if len(line) > 120]
-    assert not [s for s in sentences(text) if len(re.findall(r"\w[\w'’.,-]*", s)) > 25]
+    if page.name != "numerics.md":  # Its sentences are formulas.
+        assert not [s for s in sentences(text) if len(re.findall(r"\w[\w'’.,-]*", s)) > 25]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -162,6 +162,7 @@ def test_texts_of_an_f_string_count_however_they_are_cut(tmp_path):
     one = of(tmp_path / "0", START + 'Y = f"a{X}b" "c"\n')
     assert of(tmp_path / "1", START + 'Y = f"a{X}bc"\n') == one
     assert of(tmp_path / "2", START + 'Y = f"a{X}bd"\n') != one
+    assert of(tmp_path / "3", START + 'Y = f"a{X}bc" ""\n') == one
 
 
 def test_a_notebook_counts_by_its_code(tmp_path):

@@ -62,9 +62,9 @@ def check_parameters(namespace: dict[str, Any]) -> None:
 def notebook_parameters(namespace: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names that a notebook's parameters cell sets, and those that papermill's cell sets.
 
-    IPython keeps the text of the cells that ran in `In`. The parameters cell sets `dataset` and does
-    nothing but set names; papermill's cell begins with a comment of its own. Only the latest of each
-    is read: variables of other cells and names that have been corrected since do not count.
+    IPython keeps the text of the cells that ran in `In`. The parameters cell sets `dataset` and
+    does nothing but set names; papermill's cell begins with a comment of its own. Only the latest
+    of each is read: variables of other cells and names that have been corrected since do not count.
     Without such a history, as in a script, every plain value of the namespace is one of the first.
 
     Args:

@@ -1,5 +1,5 @@
-"""What a run is: one frozen dataclass. Each field is a parameter of the training notebooks, with its
-limits, its default and its documentation."""
+"""What a run is: one frozen dataclass. Each field is a parameter of the training notebooks, with
+its limits, its default and its documentation."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto`, `cpu`, `cuda` or `mps`."""
     precision: Literal["no", "bf16"] = "no"
-    """Of the encoders: `no` (fp32) or `bf16`; the geometry is always fp32."""
+    """Precision of the encoders: `no` (fp32) or `bf16`; the geometry is always fp32."""
     workers: Annotated[Whole, Field(ge=0)] = 0
     """Processes that prepare batches beside each training process; 0: it prepares its own."""
     checkpoint_steps: Annotated[Whole, Field(ge=0)] = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes, base_codes
 from hypertax.data.images import Photographs, normalised
 from hypertax.data.taxon_index import TaxonIndex
+from hypertax.files import shown, write_text
 
 MASKED_BASES = 0.1
 """In training, up to twice this share of a read's codes (a share drawn per read) is hidden as
@@ -161,6 +163,23 @@ class Specimens(Dataset):
 
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
+
+
+def list_unreadable(tried: Iterable[Specimens], path: Path) -> None:
+    """Write the files of the photographs that could not be read, one a line; nothing without any.
+
+    Args:
+        tried: the specimens whose photographs this process read. path: of the list.
+    """
+    files = {
+        file
+        for specimens in tried
+        if specimens.photographs
+        for file in specimens.photographs.unreadable()
+    }
+    if files:
+        write_text(path, "\n".join(sorted(files)) + "\n")
+        print(f"{len(files)} images could not be read and were left out: {shown(path)}.")
 
 
 def shifted(bases: Tensor, by: Tensor) -> Tensor:

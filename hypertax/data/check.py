@@ -61,14 +61,16 @@ def check_specimens(
 ) -> None:
     """Raise one error that names everything wrong with a table of specimens.
 
-    table: a specimen table (the columns `load_specimens` returns). source: its name, for the
-    message. rows: the line of the source that each row comes from (1-based, the header being line
-    1); without it rows are named by their `sampleid`. images: also open every image, which for a
-    million of them takes minutes.
+    Args:
+        table: a specimen table (the columns `load_specimens` returns).
+        source: the table's name, for the message.
+        rows: the line of the source that each row comes from (1-based, the header being line 1).
+            Without it the message names rows by their `sampleid`.
+        images: also open every image, which for a million of them takes minutes.
 
     Raises:
         SpecimenTableError: first a summary, then a line for each kind of problem with its rows,
-        last what to do.
+            last what to do.
     """
     problems = list(_problems(table.reset_index(drop=True), images))
     if not problems:

@@ -39,12 +39,15 @@ class UnreadableImages(ValueError):
 
 
 class Photographs:
-    """The image files of a table, as (3, R, R) bytes with R = 256/224 of the encoder's image size
-    [B].
+    """The image files of a table, as (3, R, R) bytes with R = 256/224 of the encoder's image size [B].
 
-    paths: one per specimen, None where it has none (black). size: side S of the views given to the
-    encoder, pixels. present: (N,) bool, False without a path and where a reading that `note` was
-    told of failed. tried: (N,) bool, those it was told of.
+    Args:
+        paths: one per specimen, None where it has none (black).
+        size: side S of the views given to the encoder, pixels.
+
+    Attributes:
+        present: (N,) bool, False without a path, and where `note` was told of a failed reading.
+        tried: (N,) bool, the rows that `note` was told of.
     """
 
     def __init__(self, paths: list[str | None], size: int) -> None:

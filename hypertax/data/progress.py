@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
 
 from tqdm.std import tqdm
 
@@ -28,7 +29,7 @@ def progress_bar(iterable: Iterable | None = None, **options) -> tqdm:
     """
     if not _in_kernel():
         return tqdm(iterable, **options)
-    watched = any(name in os.environ for name in FRONTENDS)
+    watched = find_spec("ipywidgets") and any(name in os.environ for name in FRONTENDS)
     # A process that a kernel starts cannot speak to its frontend.
     if watched and multiprocessing.parent_process() is None:
         return _widget_bar()(iterable, **options)
@@ -36,11 +37,9 @@ def progress_bar(iterable: Iterable | None = None, **options) -> tqdm:
 
 
 def _in_kernel() -> bool:
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None
+    # Where there is a kernel, IPython is loaded; the library does not need it.
+    python = sys.modules.get("IPython")
+    return python is not None and getattr(python.get_ipython(), "kernel", None) is not None
 
 
 def summary(bar: tqdm) -> str:
@@ -77,7 +76,7 @@ class _KeptBar(tqdm):
 
 
 def _terminal():
-    """The terminal that a kernel was started from, open for writing; nothing where there is none."""
+    """The terminal that a kernel was started from, open for writing; the null device without."""
     try:
         # Of a kernel's stream, which itself is captured, this is the original one.
         original = sys.stderr.fileno()
@@ -90,7 +89,6 @@ def _terminal():
 
 @cache
 def _widget_bar() -> type[tqdm]:
-    from IPython.display import display
     from tqdm.auto import tqdm as automatic
 
     class WidgetBar(automatic):
@@ -104,7 +102,9 @@ def _widget_bar() -> type[tqdm]:
         def display(self, *args, check_delay: bool = True, **options) -> None:
             super().display(*args, check_delay=False, **options)
             if self.handle is None and (check_delay or self.delay <= 0):
-                self.handle = display(self.container, display_id=True)
+                self.handle = sys.modules["IPython"].display.display(
+                    self.container, display_id=True
+                )
 
         def close(self) -> None:
             if self.disable:

@@ -39,16 +39,16 @@ and test, the rest to training."""
 def clibd_split(specimens: pd.DataFrame, seed: int = 0) -> pd.Series:
     """Split names of the specimens, an array of N strings with the table's index.
 
-    Species of at least 10 records are common; 80 % of them are seen, their records going
-    70/10/10/10 to training, keys, validation and test, at least one to each. The other common
-    species and those of 2 to 9 records are unseen: half of these species are for validation, half
-    for test, the records of each halved into queries and keys, at least one of each. A species of
-    one record is `single_species`; a specimen without a species name is `no_split`.
+    Species of at least 10 records are common; 80 % of them are seen. Their records go 70/10/10/10
+    to training, keys, validation and test, at least one to each. The other common species and those
+    of 2 to 9 records are unseen: half of them are for validation, half for test. The records of
+    each are halved into queries and keys, at least one of each. A species of one record is
+    `single_species`; a specimen without a species name is `no_split`.
 
-    The result depends on `seed` and on the sets of `sampleid` and `species`, not on the order of
-    the rows.
-
-    specimens: columns `sampleid` (unique) and `species` (NA where unknown).
+    Args:
+        specimens: columns `sampleid` (unique) and `species` (NA where unknown).
+        seed: the seed of the draws. The result depends on it and on the sets of `sampleid` and
+            `species`, not on the order of the rows.
     """
     rng = np.random.default_rng(seed)
     known = specimens.loc[specimens["species"].notna(), ["sampleid", "species"]].reset_index(

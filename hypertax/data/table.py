@@ -97,13 +97,17 @@ _BINOMIAL = re.compile(
 def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
     """Specimens of a table: .tsv, .txt (tabs) or .csv, also with .gz, or .parquet.
 
-    Columns are found by their usual names whatever their case (see `ALIASES`); all but an
+    Columns are found by their usual names whatever their case (see `ALIASES`). All but an
     identifier are optional. Images are paths relative to the table's folder or to a folder `images`
-    beside it. Barcodes may also stand in a FASTA file beside the table, of the same name, whose
-    records begin with the `sampleid` or `processid`. A column `split` is kept, otherwise CLIBD's
-    recipe makes one with `seed`.
+    beside it. Barcodes may also stand in a FASTA file of the same name beside the table, whose
+    records begin with the `sampleid` or `processid`.
 
-    Returns a specimen table; see `hypertax.data.load_specimens`.
+    Args:
+        path: the file, as the user gave it.
+        seed: the seed of the split by CLIBD's recipe, for a table without a column `split`.
+
+    Returns:
+        A specimen table; see `hypertax.data.load_specimens`.
 
     Raises:
         ValueError: the file is missing or unreadable (one sentence).

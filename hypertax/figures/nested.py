@@ -147,8 +147,10 @@ def _clade(panels, clade, splits, children: int) -> tuple[Clades, tuple[str, str
 def _best_sides(
     panels, clades: Clades, clade, children: int, splits
 ) -> tuple[list[Branch], list[Unfolded], list[Stretch]]:
-    """Of all choices of sides, the same in every panel, the one that keeps the apexes apart on
-    paper and turns least."""
+    """The choice of sides that keeps the apexes apart on paper and turns least.
+
+    It is the same in every panel.
+    """
     members = [Members.find(run, aperture, clade, splits) for run, aperture in panels.values()]
     best, most = None, -np.inf
     for sides in product((1, -1), repeat=len(RANKS) - 1 - RANKS.index(clade[0])):

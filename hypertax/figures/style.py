@@ -314,8 +314,7 @@ def has(table: pd.DataFrame, column: str) -> bool:
 
 
 def levels_present(table: pd.DataFrame) -> list[str]:
-    """Of order, family, genus, species, dna, image: those of which an embeddings' table has
-    rows."""
+    """The levels of which an embeddings' table has rows: order to species, `dna`, `image`."""
     ranks, modalities = set(table["rank"].dropna()), set(table["modality"])
     return [rank for rank in RANKS if rank in ranks] + [
         m for m in ("dna", "image") if m in modalities

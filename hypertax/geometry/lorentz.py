@@ -89,7 +89,7 @@ def distance(x: Tensor, y: Tensor, c) -> Tensor:
 
     2 asinh(sqrt(sinh^2((rx - ry)/2) + sinh(rx) sinh(ry) |x^ - y^|^2 / 4)) / sqrt(c), where rx, ry
     are sqrt(c) times the radii and x^, y^ the directions. Coincident points read 0, with zero
-    gradient. Error in float32 at rx = ry = 12: 2e-6.
+    gradient. Error in float32 at rx = 12: 2e-6.
 
     Args:
         x, y: (..., D) points. c: curvature is -c.

@@ -9,7 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "model": ["HypertaxModel", "assemble_model", "build_model", "embed"],
+        "model": ["HypertaxModel", "assemble_model", "build_model"],
+        "embedding": ["embed"],
         "encoders": ["EncoderUnavailable", "build_encoders"],
         "tokens": ["TextTokens"],
     },

@@ -173,10 +173,7 @@ class TransformerEncoder(nn.Module):
 
 
 def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
-    """The encoder that `config.dna_encoder` names.
-
-    `cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like checkpoint.
-    """
+    """`cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like checkpoint."""
     if config.dna_encoder == "cnn":
         return ConvolutionalBarcodeEncoder()
     if config.dna_encoder == "transformer":
@@ -192,11 +189,8 @@ def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
 def text_encoder(
     config: RunConfig, tokens: TextTokens | TaxonTokens, pretrained: bool
 ) -> nn.Module:
-    """The encoder that `config.text_encoder` names.
-
-    `transformer` from scratch over the tokenizer's vocabulary, `lineage` for vectors of taxa,
-    otherwise a BERT-like checkpoint.
-    """
+    """`transformer` from scratch over the tokenizer's vocabulary, `lineage` for vectors of taxa,
+    otherwise a BERT-like checkpoint."""
     if config.text_encoder == "lineage":
         return TaxonTable(tokens, config.projected, cones=config.nested)
     if config.text_encoder == "transformer":

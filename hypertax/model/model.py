@@ -1,5 +1,4 @@
-"""Encoders, projections and one space: the model, how it is saved, and how specimens are embedded
-with it."""
+"""Encoders, projections and one space: the model, how it is made, saved and loaded."""
 
 from __future__ import annotations
 
@@ -15,22 +14,18 @@ from torch import Tensor, nn
 
 from hypertax.config.run_config import TAXON_TABLE, RunConfig
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
-from hypertax.data.batches import Batch, Specimens, loader
-from hypertax.data.progress import progress_bar
+from hypertax.data.batches import Batch, Specimens
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.data.views import require_something_to_learn, views_of
-from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
 from hypertax.model.encoders import build_encoders, prepare_encoder, pretrained_tokens
 from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
 from hypertax.model.tokens import TextTokens
-from hypertax.taxonomy import RANKS
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
-EMBED_BATCH = 256
 
 
 class HypertaxModel(nn.Module):
@@ -299,74 +294,3 @@ def build_model(
         tokens = pretrained_tokens(config.text_encoder)
     torch.manual_seed(config.seed)
     return assemble_model(config, tuple(modalities), tokens, pretrained=config.preset == "paper")
-
-
-def embed(
-    model: HypertaxModel,
-    specimens: pd.DataFrame,
-    *,
-    data: Specimens | None = None,
-    index: TaxonIndex | None = None,
-    progress: bool = False,
-) -> Embeddings:
-    """Embed every specimen's image and barcode, and every named taxon, without augmentation.
-
-    A photograph that cannot be read has no embedding.
-
-    Args:
-        model: on any device.
-        specimens: a table as `hypertax.data` gives it, of training or a new one.
-        data, index: what `HypertaxModel.tensors` and `TaxonIndex` made of this table, if at hand.
-        progress: show a progress bar.
-    """
-    device = next(model.parameters()).device
-    cumulative = model.config.entailment_text == "cumulative"
-    index = index or TaxonIndex(specimens, cumulative=cumulative)
-    data = data or model.tensors(specimens, index)
-    was_training = model.training
-    model.eval()
-    vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
-    batches = loader(data, EMBED_BATCH, workers=model.config.workers)
-    with torch.inference_mode():
-        for batch in progress_bar(
-            batches,
-            desc="embedding",
-            unit=" batches",
-            leave=False,
-            disable=not progress,
-            mininterval=1,
-        ):
-            data.note(batch)
-            batch = batch.to(device)
-            for modality, inputs, has in (
-                ("image", batch.image, batch.has_image),
-                ("dna", batch.dna, batch.has_dna),
-            ):
-                if modality in model.modalities and inputs is not None and has.any():
-                    vectors[modality].append(model.tangent(modality, inputs[has]).cpu())
-        tables = []
-        for modality, has in (("image", data.has_image), ("dna", data.has_dna)):
-            if vectors[modality]:
-                part = specimens[has.numpy()].reset_index(drop=True)
-                tables.append(
-                    part.rename(columns={"sampleid": "id"}).assign(modality=modality, rank=None)[
-                        list(COLUMNS)
-                    ]
-                )
-        if "text" in model.modalities and len(index.taxa):
-            tokens, known = model.taxon_tokens(index)
-            tables.append(
-                index.taxa[known]
-                .rename(columns={"name": "id"})
-                .assign(modality="text", split=None)[list(COLUMNS)]
-            )
-            tokens = torch.from_numpy(tokens[known]).to(device)
-            vectors["text"] = [
-                model.tangent("text", part).cpu() for part in tokens.split(EMBED_BATCH)
-            ]
-        c = None if model.space.curvature is None else model.space.curvature.item()
-    model.train(was_training)
-    table = pd.concat(tables, ignore_index=True)
-    table[["rank", "split", *RANKS]] = table[["rank", "split", *RANKS]].astype("str")
-    tangent = torch.cat([part for m in MODALITIES for part in vectors.get(m, [])]).numpy()
-    return Embeddings(table, tangent, model.space.name, c)

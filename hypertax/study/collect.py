@@ -11,7 +11,7 @@ from hypertax.data import data_set_name, load_specimens
 from hypertax.data.views import views_of
 from hypertax.study.rows import Row, applicable, load_rows
 from hypertax.study.runs import StudyRun, result_folders
-from hypertax.training.trainer import train, unaligned
+from hypertax.training.trainer import train_here, unaligned
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,6 @@ def collect_runs(
     for row in rows:
         for seed in range(seeds):
             config = row.config(dataset=dataset, seed=seed, preset=preset, **given)
-            make = train if row.notebook else unaligned
+            make = train_here if row.notebook else unaligned
             study.append(StudyRun(row, seed, make(config, specimens, output=output)))
     return study

@@ -121,8 +121,8 @@ def _duration(seconds: float) -> str:
 
 
 def parameters_of(notebook: Path) -> set[str]:
-    """The names of a notebook's parameters: those of its parameters cell and, where it trains, every
-    field of a run but the space, which the notebook fixes."""
+    """The names of a notebook's parameters: those of its parameters cell and, where it trains,
+    every field of a run but the space, which the notebook fixes."""
     import papermill
 
     fields = set(PARAMETERS) - {"space"} if notebook.stem in TRAINING else set()

@@ -183,7 +183,9 @@ def _rows(where: str, rows: Any) -> list[Row]:
                 f"{here}: a row's name has lower-case letters, digits, dots and hyphens only."
             )
         if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
-            raise ValueError(f"{here} needs a label, the row's readable name in tables.")  # noqa: TRY004
+            raise ValueError(  # noqa: TRY004
+                f"{here} needs a label, the row's readable name in tables."
+            )
         unknown = sorted(map(str, set(entry) - set(_FIELDS)))
         if unknown:
             raise ValueError(

@@ -35,7 +35,8 @@ def write_document(folder: str | Path) -> Path:
         r"\setlength{\parindent}{0pt}",
         r"\makeatletter",
         "% Floats would leave the page: here a table stays where it is.",
-        r"\renewenvironment{table}[1][]{\par\bigskip\begin{minipage}{\linewidth}\def\@captype{table}}{\end{minipage}\par}",
+        r"\renewenvironment{table}[1][]"
+        r"{\par\bigskip\begin{minipage}{\linewidth}\def\@captype{table}}{\end{minipage}\par}",
         r"\makeatother",
         r"\begin{document}",
         *(rf"\input{{{path.stem}}}" for path in tables),

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "launch": ["train"],
-        "trainer": ["TrainingDiverged", "unaligned"],
+        "trainer": ["TrainingDiverged", "TrainingInterrupted", "train_here", "unaligned"],
         "runs": ["Run", "runs_folder"],
         "objective": ["Objective"],
         "large_batch": ["LargeBatch"],

@@ -54,9 +54,9 @@ def compare(old: Path, new: Path, cases: Iterable[str] = behaviour_cases.CASES) 
     with tempfile.TemporaryDirectory(prefix="hypertax-behaviour-") as temporary:
         # The first process writes what both read.
         inputs = Path(temporary) / "inputs"
-        before = dict(_run(old, inputs, Path(temporary) / "old", cases, "before"))
+        before = dict(run_cases(old, inputs, Path(temporary) / "old", cases, "before"))
         try:
-            for name, folder in _run(new, inputs, Path(temporary) / "new", cases, "now"):
+            for name, folder in run_cases(new, inputs, Path(temporary) / "new", cases, "now"):
                 where = difference(before[name], folder)
                 if where:
                     return f"{name}: {where}."
@@ -65,10 +65,24 @@ def compare(old: Path, new: Path, cases: Iterable[str] = behaviour_cases.CASES) 
     return None
 
 
-def _run(
+def run_cases(
     tree: Path, inputs: Path, output: Path, cases: list[str], label: str
 ) -> Iterator[tuple[str, Path]]:
-    """The run folder of each case, as soon as it is there."""
+    """Run cases in one version of the library, in a process of its own.
+
+    Args:
+        tree: the folder that holds `hypertax`.
+        inputs: the folder that the cases read; it is written if it is not there.
+        output: a new folder for the runs.
+        cases: names of cases.
+        label: what the lines that say how far it is begin with.
+
+    Yields:
+        Each case's name and its run folder, as soon as it is finished.
+
+    Raises:
+        RuntimeError: a case stopped; names it and its last word.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": str(tree),
@@ -156,56 +170,62 @@ def _in_embeddings(one: Path, other: Path) -> str | None:
 
 
 @contextmanager
-def _checkout(commit: str) -> Iterator[Path]:
+def _checkout(root: Path, commit: str) -> Iterator[Path]:
     """A temporary folder with the files of a commit.
 
     Raises:
         ValueError: one sentence, where the commit is not there.
     """
-    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+    if _git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
         raise ValueError(
             f"Commit {commit[:7]}, which the working tree is compared with, is not in this clone:"
             " have the whole history (git fetch --unshallow) and run make behaviour again."
         )
     with tempfile.TemporaryDirectory(prefix="hypertax-commit-") as temporary:
         tree = Path(temporary) / "tree"
-        made = _git("worktree", "add", "--detach", str(tree), commit)
+        made = _git(root, "worktree", "add", "--detach", str(tree), commit)
         try:
             if made.returncode:
                 raise ValueError(f"git could not check out {commit[:7]}: {made.stderr.strip()}")
             yield tree
         finally:
-            _git("worktree", "remove", "--force", str(tree))
+            _git(root, "worktree", "remove", "--force", str(tree))
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess:
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess:
     try:
         return subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], check=False, capture_output=True, text=True
+            ["git", "-C", str(root), *arguments], check=False, capture_output=True, text=True
         )
     except FileNotFoundError:
         raise ValueError("make behaviour needs git: install it, and run again.") from None
 
 
-def set_new() -> None:
+def set_new(root: Path = ROOT) -> None:
     """Make the present commit's sources the ones that others are compared with.
+
+    Args:
+        root: the repository.
 
     Raises:
         ValueError: one sentence, where the sources are not committed.
     """
-    head = _git("rev-parse", "HEAD").stdout.strip()
-    if not head or _git("status", "--porcelain", "hypertax").stdout.strip():
+    head = _git(root, "rev-parse", "HEAD").stdout.strip()
+    if not head or _git(root, "status", "--porcelain", "hypertax").stdout.strip():
         raise ValueError(
             "A new constant belongs to a commit: commit the changes in hypertax/, and run make"
             " behaviour NEW=1 again."
         )
-    found = fingerprint()
-    Listing(found, head, (found,)).write()
+    found = fingerprint(root)
+    Listing(found, head, (found,)).write(root)
     print(f"Runs are named by {found[:8]}, set at {head[:7]}. Commit behaviour.json.")
 
 
-def prove() -> int:
+def prove(root: Path = ROOT) -> int:
     """Compare the working tree with the constant's commit, and list it where it is equal.
+
+    Args:
+        root: the repository.
 
     Returns:
         0 where it is, otherwise 1.
@@ -213,22 +233,22 @@ def prove() -> int:
     Raises:
         ValueError: one sentence, where the two cannot be compared.
     """
-    listing, found = Listing.read(), fingerprint()
+    listing, found = Listing.read(root), fingerprint(root)
     print(f"Comparing the working tree with {listing.commit[:7]}: a few minutes.", flush=True)
-    with _checkout(listing.commit) as tree:
-        where = compare(tree, ROOT)
+    with _checkout(root, listing.commit) as tree:
+        where = compare(tree, root)
     if where:
         print(
             f"Training behaves differently. First in {where}\nIf it should: commit, and set a new"
             " constant by make behaviour NEW=1; all runs then get new names."
         )
         return 1
-    if fingerprint() != found:
+    if fingerprint(root) != found:
         raise ValueError("The sources were changed while they ran: run make behaviour again.")
     if found in listing.fingerprints:
         print("Training behaves as before, and the sources are listed already.")
     else:
-        Listing(listing.behaviour, listing.commit, (*listing.fingerprints, found)).write()
+        Listing(listing.behaviour, listing.commit, (*listing.fingerprints, found)).write(root)
         print("Training behaves as before. The sources are listed now: commit behaviour.json.")
     return 0
 

@@ -2,8 +2,8 @@
 training that has code of its own.
 
 `hypertax.training.behaviour` runs this file as a script, with the version to be run on PYTHONPATH.
-It asks nothing of the library but `RunConfig` and `train`, and finds them where commit cc6aee4 had
-them, too. Training in several processes is not among the runs; its tests compare it with one.
+It asks little of the library, `RunConfig`, `train` and three constants, and finds them where commit
+cc6aee4 had them, too. Training in several processes is not among the runs; its tests compare it with one.
 
     python -P behaviour_cases.py INPUTS OUTPUT CASE...
 """
@@ -14,6 +14,7 @@ import importlib
 import json
 import sys
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,9 @@ CHECKPOINTS = {
     "workers": 0,
 }
 """Encoders in folders below the inputs."""
+UNALIGNED, INTERRUPTED, LARGE = "unaligned", "interrupted and resumed", "as large data are treated"
 CASES: dict[str, dict] = {
+    UNALIGNED: FLAT,
     "euclidean CL": FLAT,
     "euclidean taxa": {**FLAT, "recipe": "taxa"},
     "euclidean lineage": {**FLAT, "recipe": "lineage"},
@@ -70,9 +73,17 @@ CASES: dict[str, dict] = {
         "gradient_checkpointing": True,
     },
     "micro-batches": {"micro_batch": 6},
-    "interrupted and resumed": {"checkpoint_steps": 1, "seed": 1},
+    INTERRUPTED: {"checkpoint_steps": 1, "seed": 1},
+    LARGE: {"workers": 1, "seed": 2},
 }
 """Parameters of each run, by what it is for."""
+SMALLER = (
+    # Photographs are read whenever they are needed, by a worker, and pairs taken a few at a time.
+    ("CACHED", 0, "hypertax.data.images"),
+    ("BLOCK_ELEMENTS", 64, "hypertax.losses.blockwise", "hypertax.pairs"),
+    ("EMBED_BATCH", 24, "hypertax.model.model", "hypertax.model"),
+)
+"""Constants that make few data large: name, value in the case `LARGE`, modules."""
 INTERRUPTED_AT = 4
 """The optimiser's step, from 1, that the interrupted run does not make at first."""
 
@@ -83,8 +94,8 @@ class Interrupted(Exception):
     """Takes the place of a user's interruption."""
 
 
-def write_inputs(folder: Path) -> None:
-    """Write what the runs read: `specimens.tsv`, its images and three small checkpoints.
+def write_specimens(folder: Path) -> None:
+    """Write `specimens.tsv` and its images.
 
     32 training specimens of four species, two further species that training does not see. Every
     ninth specimen has no image, every tenth no barcode, some no species.
@@ -122,11 +133,10 @@ def write_inputs(folder: Path) -> None:
             if species < 4 and i == 0:
                 rows[-1] |= {"species": None, "split": "no_split"}
     pd.DataFrame(rows).to_csv(folder / "specimens.tsv", sep="\t", index=False)
-    _write_checkpoints(folder)
 
 
-def _write_checkpoints(folder: Path) -> None:
-    """A vision transformer, a BERT over 5-mers and a BERT over letters, all small and random."""
+def write_checkpoints(folder: Path) -> None:
+    """Write a vision transformer, a BERT over 5-mers and a BERT over letters, all small and random."""
     import timm
     import torch
     from timm.models import save_for_hf
@@ -155,31 +165,50 @@ def _write_checkpoints(folder: Path) -> None:
     tokenizer.save(str(folder / "text" / "tokenizer.json"))
 
 
-def _library(*places: tuple[str, str]):
-    """The first of some names that the version of the library has."""
-    for module, name in places:
+def _place(name: str, *modules: str):
+    """The first of some modules that has a name in this version of the library."""
+    for one in modules:
         try:
-            return getattr(importlib.import_module(module), name)
+            module = importlib.import_module(one)
+            getattr(module, name)
+            return module
         except (ImportError, AttributeError):
             continue
-    raise SystemExit(f"This version of the library has none of {places}.")
+    raise SystemExit(f"This version of the library has no {name} in {' or '.join(modules)}.")
 
 
-def run_case(name: str, inputs: Path, output: Path) -> Path:
-    """Train one case below `output`; returns its run folder."""
-    create = _library(
-        ("hypertax.config.run_config", "RunConfig"), ("hypertax.config", "RunConfig")
-    ).create
-    train = _library(("hypertax.training.trainer", "train"), ("hypertax.train", "train"))
+def run_case(name: str, inputs: Path, output: Path, **parameters) -> Path:
+    """Train one case below `output`, with parameters in the place of its own; returns its run
+    folder."""
+    create = _place("RunConfig", "hypertax.config.run_config", "hypertax.config").RunConfig.create
+    trainer = _place("unaligned", "hypertax.training.trainer", "hypertax.train")
+    # The function was called `train` before it was told apart from that of `launch`.
+    whole = getattr(trainer, "train_here", None) or trainer.train
+    train = trainer.unaligned if name == UNALIGNED else whole
     specimens = pd.read_csv(inputs / "specimens.tsv", sep="\t", dtype="str")
-    given = {**SMALL, **CASES[name]}
+    given = {**SMALL, **CASES[name], **parameters}
     for key in ("image_encoder", "dna_encoder", "text_encoder"):
         if given.get("preset") == "paper":
             given[key] = str(inputs / given[key])
     config = create(given.pop("preset", "tiny"), **given)
-    if name == "interrupted and resumed":
+    if name == INTERRUPTED:
         _interrupt(lambda: train(config, specimens, output=output, progress=False))
-    return train(config, specimens, output=output, progress=False).folder
+    with _as_if_large() if name == LARGE else nullcontext():
+        return train(config, specimens, output=output, progress=False).folder
+
+
+@contextmanager
+def _as_if_large():
+    changed = []
+    for constant, value, *modules in SMALLER:
+        module = _place(constant, *modules)
+        changed.append((module, constant, getattr(module, constant)))
+        setattr(module, constant, value)
+    try:
+        yield
+    finally:
+        for module, constant, value in changed:
+            setattr(module, constant, value)
 
 
 def _interrupt(run) -> None:
@@ -205,10 +234,13 @@ def _interrupt(run) -> None:
 
 
 def main(inputs: str, output: str, *names: str) -> None:
-    """Run the named cases, from inputs that are written first if need be. Prints, as JSON, the library's folder, and for each case a list of its
-    name, its run folder and seconds."""
+    """Run the named cases, from inputs that are written first if need be.
+
+    Prints as JSON the library's folder, and for each case a list: its name, run folder and seconds.
+    """
     if not Path(inputs).exists():
-        write_inputs(Path(inputs))
+        write_specimens(Path(inputs))
+        write_checkpoints(Path(inputs))
     print(json.dumps(str(Path(importlib.import_module("hypertax").__file__).parent)), flush=True)
     for name in names:
         started = time.perf_counter()

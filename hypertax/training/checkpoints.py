@@ -50,6 +50,8 @@ class Checkpoints:
         self.folder, self.accelerator = folder, accelerator
         self.device, self.first = accelerator.device, accelerator.is_main_process
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
+        self.saved: tuple[int, int] | None = None
+        """Epochs, and steps of the next one, that the checkpoint holds; None without one."""
 
     def save(self, progress: Progress, seconds: float) -> None:
         """Write the checkpoint; every process takes part, with its own random numbers.
@@ -74,6 +76,7 @@ class Checkpoints:
         if self.first:
             with atomic_path(self.folder / CHECKPOINT) as temporary:
                 torch.save(state, temporary)
+        self.saved = (progress.epoch, progress.batch)
 
     def resume(self) -> tuple[Progress, float] | None:
         """Bring model, optimiser, schedule and random numbers to where the checkpoint was written.
@@ -103,6 +106,7 @@ class Checkpoints:
                 [part[self.accelerator.process_index].clone() for part in state["random"]],
                 self.device,
             )
+        self.saved = (progress.epoch, progress.batch)
         return progress, state["seconds"]
 
     def save_best(self) -> None:

@@ -21,17 +21,20 @@ from typing import Any
 
 from hypertax import sources
 from hypertax.config.run_config import RunConfig
-from hypertax.files import ROOT, write_text
+from hypertax.files import HOME, write_text
 
 TRAINER = "hypertax.training.trainer"
 """The module whose behaviour counts, with all that it imports."""
 
-# Data are told apart by their own fingerprint, however they were made and read. What a recipe gives
-# is in the configuration. The others file the result.
+# Data are told apart by their own fingerprint, however they were made and read. What a recipe or a
+# preset gives is in the configuration. The others show progress or file the result.
 WITHOUT_EFFECT = (
+    "hypertax.config.parameters",
+    "hypertax.config.presets",
     "hypertax.config.recipes",
     "hypertax.data.bioscan1m",
     "hypertax.data.check",
+    "hypertax.data.progress",
     "hypertax.data.simulation",
     "hypertax.data.table",
     "hypertax.sources",
@@ -71,7 +74,7 @@ class Listing:
     fingerprints: tuple[str, ...]
 
     @classmethod
-    def read(cls, root: Path = ROOT) -> Listing:
+    def read(cls, root: Path = HOME) -> Listing:
         """The listing of the sources below a root."""
         found = json.loads(_path(root).read_text(encoding="utf-8"))
         return cls(found["behaviour"], found["commit"], tuple(found["fingerprints"]))
@@ -81,7 +84,7 @@ class Listing:
         otherwise the fingerprint itself."""
         return self.behaviour if found in self.fingerprints else found
 
-    def write(self, root: Path = ROOT) -> None:
+    def write(self, root: Path = HOME) -> None:
         """Write it beside this module below a root."""
         content = {
             "behaviour": self.behaviour,
@@ -95,7 +98,7 @@ def _path(root: Path) -> Path:
     return root / "hypertax" / "training" / "behaviour.json"
 
 
-def fingerprint(root: Path = ROOT) -> str:
+def fingerprint(root: Path = HOME) -> str:
     """Fingerprint of the sources that can change what training computes.
 
     Args:

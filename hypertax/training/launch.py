@@ -26,9 +26,9 @@ from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import EncoderUnavailable
+from hypertax.training.processes import accelerator_of
 from hypertax.training.runs import Run
-from hypertax.training.trainer import TrainingDiverged, accelerator_of
-from hypertax.training.trainer import train as train_here
+from hypertax.training.trainer import TrainingDiverged, TrainingInterrupted, train_here
 
 
 def train(
@@ -38,8 +38,8 @@ def train(
     output: str | Path | None = None,
     processes: int = 1,
 ) -> Run:
-    """`hypertax.training.trainer.train` in this process, or in `processes` new ones, each with a
-    GPU of its own where there are GPUs.
+    """Train a run, or find it finished: in this process, or in `processes` new ones, each with a
+    GPU of its own where there are GPUs. The other arguments are those of `train_here`.
 
     Raises:
         ValueError: there are fewer GPUs than that, or `processes` is not a number of processes.
@@ -51,9 +51,9 @@ def train(
         return train_here(config, specimens, output=output)
     import torch
     from accelerate import debug_launcher, notebook_launcher
-    from accelerate.state import PartialState
+    from accelerate.state import is_initialized
 
-    if PartialState._shared_state:
+    if is_initialized():
         raise ValueError(
             "Restart the kernel to train in several processes: this one has trained before, and"
             " they would all be its copies."
@@ -70,6 +70,10 @@ def train(
             )
         else:
             debug_launcher(_one, args=arguments, num_processes=processes)
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            "Interrupted; the same cell goes on from the last epoch that was saved."
+        ) from None
     except Exception as error:
         raise RuntimeError(_last_words(error)) from error
     # Finished now: this only opens it.
@@ -93,7 +97,7 @@ def _free_port() -> int:
 
 
 def _last_words(error: Exception) -> str:
-    """Of the process that stopped first: the last line of its traceback, without the error's
+    """The last line of the traceback of the process that stopped first, without the error's
     type."""
     failures = getattr(error, "failures", None)
     text = str(next(iter(failures.values())).message) if failures else str(error)
@@ -125,6 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TrainingDiverged, EncoderUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
+    except TrainingInterrupted as error:
+        print(error, file=sys.stderr)
+        return 130
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{run.name} is finished.")
     return 0

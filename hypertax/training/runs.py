@@ -18,7 +18,7 @@ import yaml
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.files import ROOT, resolve, write_text
+from hypertax.files import HOME, ROOT, resolve, write_text
 from hypertax.training.identity import behaviour, own_fingerprint, run_key
 
 PACKAGES = (
@@ -62,7 +62,7 @@ class Run:
         return json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
 
     def embeddings(self) -> Embeddings:
-        """Of the best epoch: every specimen outside `no_split`, and every taxon."""
+        """Embeddings of the best epoch: every specimen outside `no_split`, and every taxon."""
         return Embeddings.load(self.folder / "embeddings.parquet")
 
 
@@ -120,8 +120,10 @@ def write_environment(folder: Path, **facts) -> None:
 
 
 def _commit() -> str | None:
+    if not (HOME / ".git").exists():
+        return None  # Installed: a repository around it is somebody else's.
     try:
-        git = ["git", "-C", str(ROOT)]
+        git = ["git", "-C", str(HOME)]
         commit = subprocess.run(
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()

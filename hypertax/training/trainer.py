@@ -1,5 +1,5 @@
-"""Training: the loop, the schedule, checkpoints and the history; `train` returns a finished run,
-reused or resumed where there is one.
+"""Training: the loop, the schedule, checkpoints and the history; `train_here` returns a finished
+run, reused or resumed where there is one.
 
 In several processes (`accelerate launch -m hypertax.training.launch ...`, or `processes` of the
 notebooks) every one runs the same loop on its share of each batch; the first one alone validates,
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +21,19 @@ from tqdm import tqdm
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
-from hypertax.data.batches import Specimens, loader
+from hypertax.data.batches import Specimens, list_unreadable, loader
 from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import selection_score
-from hypertax.evaluation.cones import geometry
-from hypertax.files import atomic_path, processors, shown, write_text
-from hypertax.geometry.spaces import CapSpace
-from hypertax.model.model import HypertaxModel, build_model, embed
+from hypertax.files import atomic_path, processors, shown
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel, build_model
 from hypertax.training.checkpoints import Checkpoints, Progress
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
 from hypertax.training.optimizer import build_optimizer, build_schedule
+from hypertax.training.processes import accelerator_of
 from hypertax.training.runs import (
     Run,
     finished,
@@ -44,19 +42,25 @@ from hypertax.training.runs import (
     runs_folder,
     write_environment,
 )
+from hypertax.training.validation import VALIDATION_QUERIES, validation_row
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
-LONGEST_VALIDATION = 4 * 3600
-"""Seconds that the other processes wait for the first one."""
 UNREADABLE = "unreadable_images.txt"
-VALIDATION_QUERIES = ("val_seen", "val_unseen")
 
 
 class TrainingDiverged(RuntimeError):
     """The loss stopped being a number."""
 
 
-def train(
+class TrainingInterrupted(KeyboardInterrupt):
+    """Somebody interrupted the training; the message says what is saved and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        # A notebook shows this instead of the traceback.
+        return [str(self)]
+
+
+def train_here(
     config: RunConfig,
     specimens: pd.DataFrame,
     *,
@@ -77,17 +81,21 @@ def train(
 
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch.
+        TrainingInterrupted: somebody interrupted it; says what is saved.
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data)
-    run = finished(folder)
-    if run:
+    if run := finished(folder):
         if progress:
             print(f"{shown(folder)} is there already: the same configuration, data and code.")
         return run
-    # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
-    # would have.
-    return Trainer(config, specimens, folder, data, progress).run()
+    trainer = Trainer(config, specimens, folder, data, progress)
+    try:
+        # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
+        # would have.
+        return trainer.run()
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(trainer.saved()) from None
 
 
 def unaligned(
@@ -100,38 +108,23 @@ def unaligned(
     """The run of a model before any training, as a baseline.
 
     Its encoders are pretrained in the preset `paper`, and randomly initialised where they are
-    trained from scratch. Arguments as for `train`.
+    trained from scratch. Arguments as for `train_here`.
     """
     data = fingerprint(specimens)
     folder = runs_folder(output) / run_name(config, data, method="unaligned")
-    run = finished(folder)
-    if run:
+    if run := finished(folder):
         return run
     training = Trainer(config, specimens, folder, data, progress)
     training.at.history = [training.validate(epoch=0)]
     return training.finish(best_epoch=0)
 
 
-def accelerator_of(config: RunConfig):
-    """The device and the processes that a configuration trains with, an
-    `accelerate.Accelerator`."""
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
-
-    timeout = InitProcessGroupKwargs(timeout=timedelta(seconds=LONGEST_VALIDATION))
-    return Accelerator(
-        cpu=config.device == "cpu" or not torch.accelerator.is_available(),
-        kwargs_handlers=[timeout],
-    )
-
-
 class Trainer:
     """One run in progress.
 
     Args:
-        config: the run.
+        config: the run. folder: where it is written.
         specimens: the whole table: training, validation and all that is embedded in the end.
-        folder: of the run.
         data: fingerprint of the specimens.
         progress: print, and show a bar; the first process alone does.
     """
@@ -221,6 +214,7 @@ class Trainer:
         )
 
     def run(self) -> Run:
+        """Train to the end, from the last checkpoint if there is one."""
         if self.progress:
             total = self.model.parameter_counts().iloc[-1]
             print(f"{total['parameters']:,} parameters, {total['trainable']:,} of them trained.")
@@ -286,8 +280,8 @@ class Trainer:
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, without its losses; the first process makes it, and all get
-        it."""
+        """The history's row of an epoch, without its losses; the first process makes it, and all
+        get it."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list
@@ -305,21 +299,28 @@ class Trainer:
         return told[0]
 
     def _validated(self, epoch: int) -> dict[str, float]:
-        model = self.model
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
-        embeddings = embed(
-            model, table, data=self.validation_data, index=self.index.take(self.validation_rows)
-        )
-        row = {
+        index = self.index.take(self.validation_rows)
+        embeddings = embed(self.model, table, data=self.validation_data, index=index)
+        return {
             "epoch": epoch,
             "step": epoch * self.steps_per_epoch,
             "seconds": time.perf_counter() - self.started,
-        }
-        row |= {"logit_scale": model.logit_scale.item()} | _space_numbers(model)
-        row |= selection_score(embeddings) | geometry(
-            embeddings, splits=list(VALIDATION_QUERIES), aperture=self.config.aperture
+        } | validation_row(self.model, embeddings)
+
+    def saved(self) -> str:
+        """For somebody who interrupted the training: what is saved, and how to go on."""
+        if self.checkpoints.saved is None:
+            return (
+                f"Interrupted before {shown(self.folder)} was saved for the first time: the same"
+                " cell or command begins again."
+            )
+        epoch, batch = self.checkpoints.saved
+        within = f" and {batch} of {self.steps_per_epoch} steps" if batch else ""
+        return (
+            f"Interrupted; {shown(self.folder)} is saved up to epoch {epoch}{within} of"
+            f" {self.epochs}: the same cell or command goes on from there."
         )
-        return row
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""
@@ -355,26 +356,9 @@ class Trainer:
         table = self.specimens.iloc[keep].reset_index(drop=True)
         data = model.tensors(table, index)
         embeddings = embed(model, table, data=data, index=index, progress=self.progress)
-        self._list_unreadable(data)
+        tried = (self.training_data, self.validation_data, data)
+        list_unreadable(tried, self.folder / UNREADABLE)
         return embeddings
-
-    def _list_unreadable(self, embedded: Specimens) -> None:
-        """List the photographs that could not be read in a file of the run folder, one a line.
-
-        The first process writes those that it tried itself since it started.
-        """
-        seen = [
-            data.photographs.unreadable()
-            for data in (self.training_data, self.validation_data, embedded)
-            if data.photographs
-        ]
-        files = sorted({path for part in seen for path in part})
-        if files:
-            write_text(self.folder / UNREADABLE, "\n".join(files) + "\n")
-            print(
-                f"{len(files)} images could not be read and were left out:"
-                f" {shown(self.folder / UNREADABLE)}."
-            )
 
     def checkpoint(self) -> None:
         """Write how far the run has come."""
@@ -392,14 +376,3 @@ class Trainer:
                 f"Going on after epoch {self.at.epoch}{steps} of {self.epochs} of"
                 f" {shown(self.folder)}."
             )
-
-
-def _space_numbers(model: HypertaxModel) -> dict[str, float]:
-    if model.space.name == "euclidean":
-        return {}
-    scales = {f"scale_{m}": alpha.exp().item() for m, alpha in model.space.log_scale.items()}
-    numbers = {"curvature": model.space.curvature.item()} | scales
-    if isinstance(model.space, CapSpace):
-        # The column's name is that of all runs so far.
-        numbers["share"] = model.space.contraction.item()
-    return numbers

@@ -18,8 +18,8 @@ IMPORT = "from hypertax.config import RunConfig, check_parameters"
 
 @pytest.fixture
 def kernel():
-    """A notebook's kernel: `run(cell, ...)` runs cells one after the other, and raises what the last
-    one raises."""
+    """A notebook's kernel: `run(cell, ...)` runs cells one after the other, and raises what the
+    last one raises."""
     shell = InteractiveShell()
 
     def run(*cells: str) -> dict:
@@ -131,10 +131,15 @@ def test_values_of_a_command_line():
 
 
 @pytest.mark.parametrize(
-    "name", ["01_data_prep", "04_evaluate", "05_figures", "06_beyond_the_paper"]
+    "path", sorted((ROOT / "notebooks").glob("0*.ipynb")), ids=lambda p: p.stem
 )
-def test_notebooks_check_their_parameters_right_after_them(name):
-    text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
-    code = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
-    assert "parameters" in code[0]["metadata"]["tags"]
-    assert "check_parameters(globals())" in "".join(code[1]["source"])
+def test_the_committed_notebooks_check_first_and_can_be_run_again(kernel, path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert "globals()" in code[1]
+    kernel(
+        *code[:2], "name, x = 'simulated', 3", *code[:2], code[1], injected(data_seed=1), code[1]
+    )
+    with pytest.raises(ValueError, match="did you mean output"):
+        kernel(code[0], injected(outptu="x"), code[1])
+    kernel(*code[:2])

@@ -22,7 +22,7 @@ def cap(curvature=1.0, contraction=1.0, specimen_radius=4.0, dtype=torch.float64
 
 
 def vectors(n=60, seed=0, dtype=torch.float64):
-    """Of any length, from a tenth to ten."""
+    """Vectors of lengths from a tenth to ten."""
     generator = torch.Generator().manual_seed(seed)
     lengths = 10 ** (2 * torch.rand(n, 1, generator=generator, dtype=torch.float64) - 1)
     return (
@@ -75,8 +75,7 @@ def test_specimens_have_one_radius_and_names_their_own(contraction, curvature, m
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("contraction", CONTRACTIONS)
 def test_the_nearest_are_those_with_the_greatest_cosine(contraction, curvature):
-    """Of specimens, by distance as by the angle between their vectors, whatever s is; nobody gets
-    other neighbours."""
+    """Distance and the angle between vectors give specimens the same neighbours, whatever s is."""
     space, v = cap(curvature, contraction), vectors()
     points = space.lift(space.tangent(v, "dna"))
     similarity = space.similarity(

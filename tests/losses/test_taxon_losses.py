@@ -18,7 +18,7 @@ DIM = 5
 C = 1.3
 SCALE = 3.0
 RANK = torch.tensor([0, 0, 1, 1, 2, 2, 2, 1, 3, 3, 3, 3, 2, 3])
-"""Of each taxon, not sorted; the last three, two species and a genus, have no specimen in the
+"""Each taxon's rank, not sorted. The last three, two species and a genus, have no specimen in the
 batch."""
 LORENTZ = LorentzSpace(("image", "dna"), DIM, C).double()
 CAP = CapSpace(DIM, C, 2.0).double()

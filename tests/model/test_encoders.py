@@ -17,6 +17,7 @@ from hypertax.model.encoders import (
     barcode_encoder,
     text_encoder,
 )
+from hypertax.model.model import HypertaxModel, assemble_model
 from hypertax.model.tokens import TextTokens
 
 NAMES = [
@@ -124,3 +125,47 @@ def test_a_checkpoint_that_cannot_be_had_is_one_sentence(parameter, tokens, tmp_
 def test_an_unknown_image_model_is_named():
     with pytest.raises(ValueError, match="image_encoder must be a timm model.*'nonsense'"):
         ImageEncoder(RunConfig.create("tiny", image_encoder="nonsense"), pretrained=False)
+
+
+class Composition(torch.nn.Module):
+    """An encoder that nobody named: how often each base occurs."""
+
+    width = 4
+
+    def forward(self, bases):
+        return torch.stack([(bases == base).float().mean(dim=1) for base in range(4)], dim=1)
+
+
+def test_a_model_takes_any_encoder_with_a_width(tokens):
+    config = RunConfig.create("tiny", embed_dim=8)
+    encoders = {
+        "text": text_encoder(config, tokens, pretrained=False),
+        "dna": Composition(),
+    }
+    model = HypertaxModel(config, encoders, tokens).eval()
+    assert model.modalities == ("dna", "text") and model.encoders["dna"] is encoders["dna"]
+    bases = torch.from_numpy(base_codes(pd.Series(["ACGT" * 20, "AACC" * 20, "TTTT" * 20])))
+    with torch.no_grad():
+        found = model.tangent("dna", bases)
+        want = model.projections["dna"](Composition()(bases)) * model.space.log_scale["dna"].exp()
+    assert found.shape == (3, 8) and torch.equal(found, want)
+
+
+def test_an_assembled_model_draws_encoders_in_order_and_then_projections(tokens):
+    config = RunConfig.create("tiny", embed_dim=8, image_size=32)
+    torch.manual_seed(3)
+    model = assemble_model(config, ("text", "image", "dna"), tokens, pretrained=False)
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    image = ImageEncoder(config, pretrained=False)
+    dna = barcode_encoder(config, pretrained=False)
+    text = text_encoder(config, tokens, pretrained=False)
+    widths = [encoder.width for encoder in (image, dna, text)]
+    projections = [torch.nn.Linear(width, config.projected) for width in widths]
+    assert torch.equal(torch.get_rng_state(), after)
+    for modality, encoder, projection in zip(
+        ("image", "dna", "text"), (image, dna, text), projections, strict=True
+    ):
+        for ours, theirs in ((model.encoders, encoder), (model.projections, projection)):
+            own = ours[modality].state_dict()
+            assert all(torch.equal(own[name], v) for name, v in theirs.state_dict().items())

@@ -20,7 +20,8 @@ from hypertax.geometry.nested_cones import WIDEST, fit_cones, radius_of_cone
 from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
 from hypertax.losses.inputs import View
-from hypertax.model.model import HypertaxModel, build_model, embed
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel, build_model
 from hypertax.taxonomy import RANKS
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
@@ -34,8 +35,10 @@ CASES = [(recipe, space) for recipe, spaces in RECIPES.items() for space in spac
 
 
 def specimens():
-    """Of eight species; the first two, and with them the genus G0, are not for training; some lack
-    names, below or in the middle."""
+    """Reads of eight species. The first two, and with them the genus G0, are not for training.
+
+    Some specimens lack names, below or in the middle.
+    """
     table = small_reads(4, ("train_seen",))
     species = table["sampleid"].str[0].astype(int)
     table.loc[species < 2, "split"] = "test_unseen"

@@ -43,7 +43,7 @@ def test_specials_shift_the_kmers():
 
 
 def literal_tokens(read, vocabulary):
-    """Of the first 660 bases every whole k-mer by its number; any other letter makes it unknown."""
+    """Numbers of the whole k-mers in the first 660 bases; any other letter makes one unknown."""
     read = read[:660]
     words = [read[i : i + 5] for i in range(0, len(read) - 4, 5)]
     return [vocabulary.get(word, vocabulary["[UNK]"]) for word in words]

@@ -20,15 +20,16 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from small_reads import small_reads
 from hypertax.config.run_config import RunConfig
-from hypertax.training.trainer import train
+from hypertax.training.trainer import train_here
 table = small_reads(40, ("train_seen", "train_seen", "seen_keys", "val_seen"))
-train(RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2), table, output=sys.argv[1], progress=False)
+config = RunConfig.create("tiny", epochs=12, batch_size=16, checkpoint_steps=2)
+train_here(config, table, output=sys.argv[1], progress=False)
 """
 
 
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parent)],
+        [sys.executable, "-c", TRAIN, str(folder), str(Path(__file__).parents[1])],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 

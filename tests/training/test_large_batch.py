@@ -198,7 +198,8 @@ for name, parameters in t.OBJECTIVES.items():
             share = (accelerator.process_index, accelerator.num_processes)
             batch = t.first_batch(data, size, model, share)
             terms = LargeBatch(objective, accelerator, micro_batch).backward(model, batch)
-            found[f"{name}/{size}/{micro_batch}"] = {"terms": terms, "gradients": t.gradients(model)}
+            gradients = t.gradients(model)
+            found[f"{name}/{size}/{micro_batch}"] = {"terms": terms, "gradients": gradients}
 torch.save(found, Path(sys.argv[2]) / f"found{accelerator.process_index}.pt")
 """
 

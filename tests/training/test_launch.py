@@ -14,11 +14,12 @@ import pytest
 from safetensors.torch import load_file
 from small_reads import small_reads
 
+import hypertax.training.launch
 from hypertax.config.run_config import RunConfig
 from hypertax.files import ROOT
 from hypertax.training.launch import main, train
 from hypertax.training.runs import Run
-from hypertax.training.trainer import train as train_here
+from hypertax.training.trainer import TrainingInterrupted, train_here
 
 PARAMETERS: dict = {
     "epochs": 3,
@@ -34,7 +35,7 @@ import sys
 import torch
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
-from hypertax.training.trainer import Trainer, train
+from hypertax.training.trainer import Trainer, train_here
 
 output, stop = sys.argv[2], int(sys.argv[3])
 made = []
@@ -50,7 +51,7 @@ def checkpoint(self):
 
 saved, Trainer.checkpoint = Trainer.checkpoint, checkpoint
 table = load_specimens(sys.argv[1])
-train(RunConfig.create("tiny", **PARAMETERS), table, output=output, progress=False)
+train_here(RunConfig.create("tiny", **PARAMETERS), table, output=output, progress=False)
 assert made
 """
 
@@ -128,11 +129,14 @@ def test_a_notebooks_processes(table, tmp_path):
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
 from hypertax.training.launch import train
-run = train(RunConfig.create("tiny", **{PARAMETERS | {"device": "auto"}}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+table, output = load_specimens({str(table)!r}), {str(tmp_path / "runs")!r}
+given = {PARAMETERS}
+config = RunConfig.create("tiny", **{{**given, "device": "auto"}})
+run = train(config, table, output=output, processes=2)
 assert run.environment["processes"] == 2 and len(run.embeddings()) > 0
-train(RunConfig.create("tiny", seed=1, **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r})
+train(RunConfig.create("tiny", seed=1, **given), table, output=output)
 try:
-    train(RunConfig.create("tiny", seed=2, **{PARAMETERS}), load_specimens({str(table)!r}), processes=2)
+    train(RunConfig.create("tiny", seed=2, **given), table, processes=2)
 except ValueError as error:
     assert "Restart the kernel" in str(error)
 else:
@@ -152,8 +156,11 @@ import hypertax.training.trainer
 from hypertax.config.run_config import RunConfig
 from hypertax.data import load_specimens
 from hypertax.training.launch import train
-hypertax.training.trainer.LargeBatch.backward = lambda self, model, batch: {{"loss": model.log_logit_scale * float("nan")}}
-train(RunConfig.create("tiny", **{PARAMETERS}), load_specimens({str(table)!r}), output={str(tmp_path / "runs")!r}, processes=2)
+def diverged(self, model, batch):
+    return {{"loss": model.log_logit_scale * float("nan")}}
+hypertax.training.trainer.LargeBatch.backward = diverged
+table, output = load_specimens({str(table)!r}), {str(tmp_path / "runs")!r}
+train(RunConfig.create("tiny", **{PARAMETERS}), table, output=output, processes=2)
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -176,3 +183,20 @@ def test_what_cannot_be_launched_is_said_in_one_sentence(table, tmp_path, capsys
     ):
         assert main(arguments) == 1
         assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_interrupted_command_ends_as_a_shell_expects(table, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise TrainingInterrupted("Interrupted; saved up to epoch 1 of 3.")
+
+    monkeypatch.setattr(hypertax.training.launch, "train_here", interrupted)
+    assert main(["-p", "dataset", str(table)]) == 130
+    assert capsys.readouterr().err == "Interrupted; saved up to epoch 1 of 3.\n"
+
+
+def test_a_misspelt_parameter_of_the_command_is_answered_with_the_nearest(capsys):
+    for name, near in (("recip", "recipe"), ("outptu", "output")):
+        assert main(["-p", name, "x"]) == 1
+        assert capsys.readouterr().err == (
+            f"{name} is not a parameter of a run; did you mean {near}?\n"
+        )

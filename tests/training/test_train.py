@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from interrupted import train_whole_and_interrupted
+from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 from hypertax.config.run_config import RunConfig
@@ -14,8 +15,15 @@ from hypertax.data.batches import Specimens, loader, shifted
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
-from hypertax.model.model import HypertaxModel, embed
-from hypertax.training.trainer import Trainer, TrainingDiverged, train, unaligned
+from hypertax.model.embedding import embed
+from hypertax.model.model import HypertaxModel
+from hypertax.training.trainer import (
+    Trainer,
+    TrainingDiverged,
+    TrainingInterrupted,
+    train_here,
+    unaligned,
+)
 
 SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
 SPLITS = ["train_seen"] * 6 + ["seen_keys", "val_seen", "test_seen"]
@@ -85,7 +93,7 @@ def config(**parameters):
     ids=lambda p: "-".join(str(v) for v in p.values()),
 )
 def test_every_objective_trains(specimens, tmp_path, parameters):
-    run = train(config(**parameters), specimens, output=tmp_path, progress=False)
+    run = train_here(config(**parameters), specimens, output=tmp_path, progress=False)
     history = run.history
     assert list(history["epoch"]) == [0, 1, 2]
     expected = {"none": set(), "pair": {"pair_entailment"}, "stacked": {"intra", "inter"}}[
@@ -112,7 +120,7 @@ def test_every_objective_trains(specimens, tmp_path, parameters):
 
 def test_same_seed_same_numbers_and_another_seed_others(specimens, tmp_path):
     runs = [
-        train(config(seed=seed), specimens, output=tmp_path / str(i), progress=False)
+        train_here(config(seed=seed), specimens, output=tmp_path / str(i), progress=False)
         for i, seed in enumerate((0, 0, 1))
     ]
     first, again, other = (run.history.drop(columns="seconds") for run in runs)
@@ -123,19 +131,19 @@ def test_same_seed_same_numbers_and_another_seed_others(specimens, tmp_path):
 
 
 def test_a_finished_run_is_reused_and_a_changed_one_is_not(specimens, tmp_path):
-    run = train(config(), specimens, output=tmp_path, progress=False)
+    run = train_here(config(), specimens, output=tmp_path, progress=False)
     written = (run.folder / "model.safetensors").stat().st_mtime_ns
-    again = train(config(), specimens, output=tmp_path, progress=False)
+    again = train_here(config(), specimens, output=tmp_path, progress=False)
     assert (
         again.folder == run.folder
         and (again.folder / "model.safetensors").stat().st_mtime_ns == written
     )
     assert (
-        train(config(entailment_weight=0.5), specimens, output=tmp_path, progress=False).folder
+        train_here(config(entailment_weight=0.5), specimens, output=tmp_path, progress=False).folder
         != run.folder
     )
     fewer = specimens.iloc[:-1].reset_index(drop=True)
-    assert train(config(), fewer, output=tmp_path, progress=False).folder != run.folder
+    assert train_here(config(), fewer, output=tmp_path, progress=False).folder != run.folder
 
 
 @pytest.mark.parametrize("stop", [(2, 0), (1, 1)], ids=["after an epoch", "within one"])
@@ -149,11 +157,11 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 
 
 def test_curvature_is_held_or_learned(specimens, tmp_path):
-    held = train(
+    held = train_here(
         config(curvature=4.0, learn_curvature=False), specimens, output=tmp_path, progress=False
     ).history["curvature"]
     assert np.allclose(held, 4.0, rtol=1e-6)
-    learned = train(
+    learned = train_here(
         config(curvature=4.0, learning_rate=0.01), specimens, output=tmp_path, progress=False
     ).history["curvature"]
     assert not np.allclose(learned, 4.0, rtol=1e-4) and learned.between(0.4, 40).all()
@@ -185,7 +193,7 @@ def test_scalars_norms_and_biases_do_not_decay(specimens):
 
 
 def test_a_loaded_model_embeds_the_same_and_a_new_table_too(specimens, tmp_path):
-    run = train(config(), specimens, output=tmp_path, progress=False)
+    run = train_here(config(), specimens, output=tmp_path, progress=False)
     model = HypertaxModel.from_pretrained(run.folder)
     kept = specimens[specimens["split"] != "no_split"].reset_index(drop=True)
     again, stored = embed(model, kept), run.embeddings()
@@ -217,7 +225,7 @@ def test_an_embedding_does_not_depend_on_the_batch(specimens):
 
 def test_barcodes_and_labels_alone(specimens, tmp_path):
     table = specimens.assign(image=np.nan)
-    run = train(config(), table, output=tmp_path, progress=False)
+    run = train_here(config(), table, output=tmp_path, progress=False)
     assert run.embeddings().modalities == ["dna"]
     assert run.history["val_image_seen"].isna().all() and run.history["val_dna_seen"].notna().all()
 
@@ -227,7 +235,7 @@ def test_unaligned_is_the_model_before_training(specimens, tmp_path):
         config(space="euclidean", entailment="none"), specimens, output=tmp_path, progress=False
     )
     assert run.name.startswith("unaligned-seed0") and list(run.history["epoch"]) == [0]
-    trained = train(
+    trained = train_here(
         config(space="euclidean", entailment="none"), specimens, output=tmp_path, progress=False
     )
     assert trained.history.loc[0, "selection"] == run.history.loc[0, "selection"]
@@ -329,11 +337,11 @@ def test_scales_may_begin_so_that_angles_do_not_depend_on_the_curvature():
 
 
 def test_a_view_can_be_left_out(specimens, tmp_path):
-    run = train(config(views="image"), specimens, output=tmp_path, progress=False)
+    run = train_here(config(views="image"), specimens, output=tmp_path, progress=False)
     assert run.embeddings().modalities == ["image"] and "-image-seed0-" in run.name
     assert run.environment["peak_memory_mib"] > 100
     with pytest.raises(ValueError, match="views is 'dna', which no specimen"):
-        train(
+        train_here(
             config(views="dna"),
             specimens.assign(barcode=pd.Series(pd.NA, index=specimens.index, dtype="str")),
             output=tmp_path,
@@ -352,8 +360,52 @@ def test_a_photograph_that_cannot_be_read_is_left_out_and_listed(
     broken = table.index[(table["split"] == "val_unseen") & table["image"].notna()][0]
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     table.loc[broken, "image"] = str(tmp_path / "broken.jpg")
-    run = train(config(), table, output=tmp_path / "runs", progress=False)
+    run = train_here(config(), table, output=tmp_path / "runs", progress=False)
     found = set(run.embeddings().select("image").table["id"])
     kept = table[(table["split"] != "no_split") & table["image"].notna()]
     assert found == set(kept["sampleid"]) - {table.loc[broken, "sampleid"]}
     assert (run.folder / "unreadable_images.txt").read_text() == f"{tmp_path / 'broken.jpg'}\n"
+
+
+def test_an_interruption_says_what_is_saved_and_how_to_go_on(specimens, tmp_path, monkeypatch):
+    """In a notebook the sentence is all that is shown; a shell's exit code is that of Ctrl-C."""
+    save = Trainer.checkpoint
+
+    def save_and_stop(self):
+        save(self)
+        raise KeyboardInterrupt
+
+    def stop(self, epoch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "checkpoint", save_and_stop)
+    with pytest.raises(TrainingInterrupted) as error:
+        train_here(config(epochs=3), specimens, output=tmp_path, progress=False)
+    folder = next(tmp_path.iterdir())
+    assert str(error.value) == (
+        f"Interrupted; {folder} is saved up to epoch 1 of 3: the same cell or command goes on from"
+        " there."
+    )
+    # Epoch 2 is trained, but interrupted before it is saved.
+    monkeypatch.setattr(Trainer, "checkpoint", save)
+    monkeypatch.setattr(Trainer, "validate", stop)
+    with pytest.raises(TrainingInterrupted, match="saved up to epoch 1 of 3"):
+        train_here(config(epochs=3), specimens, output=tmp_path, progress=False)
+
+
+def test_an_interruption_before_anything_is_saved(specimens, tmp_path, monkeypatch):
+    def stop(self, epoch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "validate", stop)
+    with pytest.raises(TrainingInterrupted, match="^Interrupted before .* begins again.$"):
+        train_here(config(epochs=3), specimens, output=tmp_path, progress=False)
+
+
+def test_a_notebook_shows_the_sentence_of_an_interruption_alone(capsys):
+    shell = InteractiveShell()
+    shell.user_ns["interrupt"] = TrainingInterrupted("Interrupted; saved up to epoch 1 of 3.")
+    shell.run_cell("raise interrupt")
+    found = capsys.readouterr()
+    assert found.out + found.err == "Interrupted; saved up to epoch 1 of 3.\n"
+    shell.history_manager.end_session()

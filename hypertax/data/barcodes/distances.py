@@ -21,12 +21,18 @@ lowest rank that two specimens share."""
 
 
 def p_distance(first: pd.Series, second: pd.Series, max_shift: int = 300) -> np.ndarray:
-    """Share of differing bases between paired reads, (P,); NaN where no shift has `MIN_OVERLAP`
-    shared bases of which more than half agree.
+    """Share of differing bases between paired reads.
 
     Reads may begin at different positions: each pair is compared at the shift with the most
     matches. COI of insects has next to no insertions, so no gap is opened. Letters other than A, C,
     G, T do not count.
+
+    Args:
+        first, second: P reads each.
+        max_shift: the largest shift that is tried, in bases.
+
+    Returns:
+        (P,), NaN where no shift has `MIN_OVERLAP` shared bases of which more than half agree.
     """
     left, right = (_onehot(barcodes) for barcodes in (first, second))
     size = 2 * left.shape[2]
@@ -56,11 +62,16 @@ def _onehot(barcodes: pd.Series) -> np.ndarray:
 
 
 def distances_by_relation(specimens: pd.DataFrame, pairs: int = 300, seed: int = 0) -> pd.DataFrame:
-    """p-distances of random pairs of specimens, `pairs` for each closest relation.
+    """p-distances of random pairs of specimens that are labelled to species and have a barcode.
 
-    Returns columns `level` (the lowest rank that the two share: "species", "genus", "family",
-    "order", or "different orders") and `p_distance`. Only specimens labelled to species, with a
-    barcode, are drawn.
+    Args:
+        specimens: a specimen table.
+        pairs: the number of pairs for each closest relation.
+        seed: the seed of the draws.
+
+    Returns:
+        Columns `level` (the lowest rank that the two share: "species", "genus", "family", "order",
+        or "different orders") and `p_distance`.
     """
     known = specimens[
         specimens["barcode"].notna() & specimens["species"].notna() & specimens["order"].notna()

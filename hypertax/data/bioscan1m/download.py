@@ -21,12 +21,10 @@ ever."""
 
 
 class _Download(BIOSCAN1M):
-    """The package's download, which checks the MD5 of metadata, lists and archive and fetches again
-    what does not match.
+    """The package's download, which checks the MD5 of metadata, lists and archive.
 
-    Of the images it looks at four, and takes a folder in which unpacking was interrupted for whole
-    if it has these. Here every name in the metadata is looked for, and unpacking goes on where it
-    stopped.
+    The package looks at four images only, and so takes an interrupted folder for a whole one. Here
+    every name in the metadata is looked for, and unpacking goes on where it stopped.
     """
 
     def _check_integrity_images(self, verbose: int = 1) -> bool:
@@ -71,7 +69,7 @@ class _Download(BIOSCAN1M):
             write_text(self._excuse, "\n".join(absent) + "\n")
 
     def _load_metadata(self) -> None:
-        """Nothing: the package would read the table only to throw it away."""
+        """Do nothing: the package would read the table only to drop it."""
 
 
 def unpack(archive: Path, folder: Path, *, drop_prefix: str = "") -> None:

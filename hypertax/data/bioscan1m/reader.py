@@ -91,21 +91,22 @@ class Layout:
 def read_bioscan1m(root: str | os.PathLike, *, download: bool = False) -> pd.DataFrame:
     """The specimens of BIOSCAN-1M, or of a data set in its layout, in CLIBD's splits.
 
-    Placeholder labels are NA, a genus missing above a known species is the species' first word, and
-    barcodes end after 660 bases (all three the package's doing). Images are not looked for one by
-    one.
+    The package makes placeholder labels NA, cuts barcodes after 660 bases, and takes a genus that
+    is missing above a known species from the species' first word. Images are not looked for one by
+    one. A table of `bioscan_cache.MANY` specimens is kept as Parquet beside the data. It is read
+    from there as long as the files are the same.
 
-    A table of `bioscan_cache.MANY` specimens is kept as Parquet beside the data and read from there
-    as long as the files are the same.
+    Args:
+        root: the folder that holds `bioscan1m/`.
+        download: let the package fetch and verify everything first. It fetches about 8 GB and needs
+            as much again on disk, since the archive of the images stays.
 
-    root: the folder that holds `bioscan1m/`. download: let the package fetch and verify everything
-    first (about 8 GB, and as much again on disk, since the archive of the images stays).
-
-    Returns a specimen table; see `hypertax.data.load_specimens`.
+    Returns:
+        A specimen table; see `hypertax.data.load_specimens`.
 
     Raises:
-        ValueError: one sentence; something is missing on disk, with the call that fetches it, or
-        the files contradict one another.
+        ValueError: one sentence. Something is missing on disk, with the call that fetches it, or
+            the files contradict one another.
     """
     root = Path(root)
     if download:

@@ -63,17 +63,22 @@ def simulate(
     unlabelled: int = 1600,
     processes: int | None = None,
 ) -> None:
-    """Write the data set into `folder`, which appears when it is complete; an older one there is
-    replaced.
+    """Write a data set in BIOSCAN-1M's layout into a folder.
 
-    `folder` is the `root` that `bioscan_dataset.BIOSCAN1M` takes. It also gets `true_tree.nwk`: the
-    species tree in Newick format, branch lengths in million years, inner nodes labelled with the
-    orders, families and genera. One seed gives the same bytes whatever the number of processes.
+    The folder appears when it is complete; an older one is replaced. It is the `root` that
+    `bioscan_dataset.BIOSCAN1M` takes. It also gets `true_tree.nwk`, the species tree in Newick
+    format: branch lengths in million years, inner nodes labelled with the orders, families and
+    genera. One seed gives the same bytes whatever the number of processes.
 
     Args:
-        specimens: specimens with a species, split as CLIBD does. unlabelled: further specimens, of
-        the same species, whose labels stop at order, family or genus (`no_split`). processes: to
-        draw the photographs; by default one per processor, 8 at most.
+        folder: the folder to make.
+        seed: the seed of everything.
+        progress: show a progress bar.
+        orders, families, genera, species: the number of taxa of each rank.
+        specimens: specimens with a species, split as CLIBD does.
+        unlabelled: further specimens of the same species, whose labels stop at order, family or
+            genus (`no_split`).
+        processes: how many draw the photographs; by default one per processor, 8 at most.
 
     Raises:
         ValueError: numbers that make no data set.

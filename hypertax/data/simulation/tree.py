@@ -95,8 +95,12 @@ class Node:
 def species_tree(
     rng: np.random.Generator, *, orders: int, families: int, genera: int, species: int
 ) -> Node:
-    """A random dated tree with so many taxa of each rank (each number at least the one before it),
-    names included."""
+    """A random dated tree with invented names.
+
+    Args:
+        rng: the source of randomness.
+        orders, families, genera, species: taxa of each rank, each number at least the one before.
+    """
     clades = [Node(0.0, "species") for _ in range(species)]
     for rank, number in (("genus", genera), ("family", families), ("order", orders)):
         # A split between two taxa is older than any split within a taxon of their rank, and younger
