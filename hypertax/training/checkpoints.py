@@ -132,7 +132,8 @@ class Checkpoints:
             )
         return (
             f"Interrupted; {shown(self.folder)} is saved up to"
-            f" {self.how_far(steps_per_epoch, epochs)}: the same cell or command goes on from there."
+            f" {self.how_far(steps_per_epoch, epochs)}: the same cell or command goes on from"
+            " there."
         )
 
     def save_best(self) -> None:

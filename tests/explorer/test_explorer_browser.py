@@ -80,7 +80,7 @@ class Reader:
         return ActionChains(self.driver, duration=20)
 
     def offset(self, name: str, kind: str) -> tuple[int, int]:
-        """Of a point from the picture's middle, which is what selenium counts from."""
+        """How far a point is from the picture's middle, from which selenium counts."""
         x, y = self.driver.execute_script(
             "return window.explorer.where(arguments[0], arguments[1])", name, kind
         )
@@ -334,9 +334,11 @@ def test_nothing_overlaps_or_is_cut_at_any_width(reader, specimens, tmp_path, wi
             not reader.find("#cone-choice").is_displayed()
             and not reader.find("[data-kind='5']").is_displayed()
         )
-        unlabelled = """return [...document.querySelectorAll('button, input, select, canvas')].filter((e) =>
-            !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length)))
-            .map((e) => e.outerHTML)"""
+        unlabelled = """
+            const controls = [...document.querySelectorAll('button, input, select, canvas')];
+            const named = (e) => e.textContent.trim() || e.getAttribute('aria-label')
+                || (e.labels && e.labels.length);
+            return controls.filter((e) => !named(e)).map((e) => e.outerHTML)"""
         assert reader.driver.execute_script(unlabelled) == []
         reader.search("S020")
         reader.find("#suggestions li").click()
