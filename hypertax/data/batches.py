@@ -19,6 +19,7 @@ from hypertax.files import shown, write_text
 MASKED_BASES = 0.1
 """In training, up to twice this share of a read's codes (a share drawn per read) is hidden as
 unknown."""
+UNREADABLE = "unreadable_images.txt"
 SHIFT = 30
 """In training, a read begins up to this many bases earlier or later: real reads are not aligned."""
 
@@ -165,11 +166,12 @@ class Specimens(Dataset):
         return self.__getitems__([index])
 
 
-def list_unreadable(tried: Iterable[Specimens], path: Path) -> None:
-    """Write the files of the photographs that could not be read, one a line; nothing without any.
+def list_unreadable(tried: Iterable[Specimens], folder: Path) -> None:
+    """List the photographs that could not be read in a file `unreadable_images.txt`, one a line; no
+    file without any.
 
     Args:
-        tried: the specimens whose photographs this process read. path: of the list.
+        tried: the specimens whose photographs this process read. folder: of the list.
     """
     files = {
         file
@@ -178,6 +180,7 @@ def list_unreadable(tried: Iterable[Specimens], path: Path) -> None:
         for file in specimens.photographs.unreadable()
     }
     if files:
+        path = folder / UNREADABLE
         write_text(path, "\n".join(sorted(files)) + "\n")
         print(f"{len(files)} images could not be read and were left out: {shown(path)}.")
 

@@ -18,6 +18,7 @@ from hypertax.figures.style import (
     finish,
     legend_columns,
     new_figure,
+    say_why_empty,
     style,
     tint,
 )
@@ -82,6 +83,8 @@ def confusion_in_the_tree(predictions: pd.DataFrame) -> Figure:
                 key = (pairings[row], method, splits[column])
                 if key in shares.index:
                     _bar(ax, i, shares.loc[key])
+            if not ax.patches:
+                say_why_empty(ax, "no such queries")
             ax.set_title(f"{pairings[row]}, {splits[column]} species (micro)")
             ax.set_xlabel("share of the queries (%)" if row == len(pairings) - 1 else "")
             ax.grid(False)

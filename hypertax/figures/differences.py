@@ -120,7 +120,7 @@ def difference_intervals(
             _panel(ax, own, places, looks[method], limit)
             _frame(ax, places, heads, limit, named=i % columns == 0)
             _counts(ax, own, limit)
-            ax.set_title(fill(_whole(method), int(5.2 / columns / 0.066)), fontsize=7)
+            ax.set_title(fill(_whole(method), int(5.2 / columns / 0.061)), fontsize=7)
             ax.set_xlabel("points")
         fig.suptitle(
             _title(cells, methods, references[0], average),
@@ -129,7 +129,9 @@ def difference_intervals(
             x=0.01,
             ha="left",
         )
-        fig.legend(handles=_handles(cells), loc="outside lower center", ncols=3, handlelength=2.4)
+        fig.legend(
+            handles=_handles(cells, limit), loc="outside lower center", ncols=2, handlelength=2.4
+        )
         return finish(fig)
 
 
@@ -245,13 +247,17 @@ def _counts(ax: Axes, cells: pd.DataFrame, limit: float) -> None:
         ax.text(x, -1.25, f"{count}", fontweight="bold", **look)
 
 
-def _handles(cells: pd.DataFrame) -> list[Line2D]:
-    """What filled and hollow marks mean."""
+def _handles(cells: pd.DataFrame, limit: float) -> list[Line2D]:
+    """What filled and hollow marks and arrows mean."""
     seeds = int(cells["seeds"].max())
     many = "1 seed" if seeds == 1 else f"mean of {seeds} seeds"
     look = {"color": INK, "marker": "o", "markersize": 4}
-    return [
+    handles = [
         Line2D([], [], **look, label="95 % interval excludes zero"),
         Line2D([], [], **look, markerfacecolor="white", label="none: no difference shown"),
         Line2D([], [], linestyle="", label=f"paired bootstrap over the queries, {many}"),
     ]
+    if (100 * cells[["low", "high"]].abs() > limit).any(axis=None):
+        look = {"color": INK, "marker": "<", "markersize": 3, "linestyle": ""}
+        handles.append(Line2D([], [], **look, label="the interval goes on beyond the axis"))
+    return handles

@@ -20,6 +20,7 @@ from hypertax.figures.style import (
     new_figure,
     panel_grid,
     percent_axis,
+    say_why_empty,
     style,
 )
 from hypertax.taxonomy import RANKS
@@ -86,6 +87,8 @@ def accuracy_by_rank(
         for ax, (pairing, split) in zip(axes.flat, panels, strict=True):
             panel = table[(table["pairing"] == pairing) & (table["split"] == split)]
             _rank_marks(ax, panel, ranks, offsets, looks)
+            if panel["value"].isna().all():
+                say_why_empty(ax, "no such queries")
             ax.set_title(f"{pairing}, {split if protocol == 'standard' else 'novel'} species")
             ax.set_xticks(range(len(ranks)), ranks)
             ax.set_xlim(-0.5, len(ranks) - 0.5)

@@ -19,6 +19,7 @@ from hypertax.figures.style import (
     legend_columns,
     method_handle,
     new_figure,
+    say_why_empty,
     style,
 )
 
@@ -131,6 +132,8 @@ def sweep_curves(
             ]
             for method in methods:
                 _method_line(ax, panel[panel["method"] == method], *looks[method])
+            if panel.empty:
+                say_why_empty(ax, "no such queries")
             ax.set_title(pairings[column] if row == 0 else "")
             ax.set_ylabel(f"{measures[row]}\n(macro top-1, %)" if column == 0 else "")
             _limits(ax, 100 * panel["score"])

@@ -186,7 +186,7 @@ def geometry_curves(histories: dict[str, pd.DataFrame]) -> Figure:
                 axes[0].set_title(title)
                 axes[0].set_ylabel(unit)
             else:
-                axes[0].set_title(fill(f"{title}: {unit}", 15), fontsize=SMALL)
+                axes[0].set_title(fill(f"{title}: {unit}", 13), fontsize=SMALL, loc="center")
         draw_epochs(grid.flat if alone else grid[-1])
         shown = [x for x in LEVELS if any(has(h, f"radius_{x}") for h in runs.values())]
         handles = [

@@ -30,6 +30,14 @@ class Progress:
     history: list[dict] = field(default_factory=list)
 
 
+class TrainingInterrupted(KeyboardInterrupt):
+    """Somebody interrupted the training; the message says what is saved and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        # A notebook shows this instead of the traceback.
+        return [str(self)]
+
+
 class Checkpoints:
     """The checkpoint and the best weights of a run in progress; the first process writes them.
 
@@ -108,6 +116,24 @@ class Checkpoints:
             )
         self.saved = (progress.epoch, progress.batch)
         return progress, state["seconds"]
+
+    def how_far(self, steps_per_epoch: int, epochs: int) -> str:
+        """What is saved, in words: `epoch 3 and 5 of 11 steps of 8`; there is something saved."""
+        epoch, batch = self.saved
+        within = f" and {batch} of {steps_per_epoch} steps" if batch else ""
+        return f"epoch {epoch}{within} of {epochs}"
+
+    def after_interruption(self, steps_per_epoch: int, epochs: int) -> str:
+        """For somebody who interrupted the training: what is saved, and how to go on."""
+        if self.saved is None:
+            return (
+                f"Interrupted before {shown(self.folder)} was saved for the first time: the same"
+                " cell or command begins again."
+            )
+        return (
+            f"Interrupted; {shown(self.folder)} is saved up to"
+            f" {self.how_far(steps_per_epoch, epochs)}: the same cell or command goes on from there."
+        )
 
     def save_best(self) -> None:
         """Keep the model's weights as the best so far."""

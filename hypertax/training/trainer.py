@@ -1,9 +1,8 @@
 """Training: the loop, the schedule, checkpoints and the history; `train_here` returns a finished
 run, reused or resumed where there is one.
 
-In several processes (`accelerate launch -m hypertax.training.launch ...`, or `processes` of the
-notebooks) every one runs the same loop on its share of each batch; the first one alone validates,
-embeds, writes and speaks.
+In several processes (`hypertax.training.launch`) every one runs the same loop on its share of each
+batch; the first one alone validates, embeds, writes and speaks.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from hypertax.embeddings import Embeddings
 from hypertax.files import atomic_path, processors, shown
 from hypertax.model.embedding import embed
 from hypertax.model.model import HypertaxModel, build_model
-from hypertax.training.checkpoints import Checkpoints, Progress
+from hypertax.training.checkpoints import Checkpoints, Progress, TrainingInterrupted
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
 from hypertax.training.optimizer import build_optimizer, build_schedule
@@ -45,19 +44,10 @@ from hypertax.training.runs import (
 from hypertax.training.validation import VALIDATION_QUERIES, validation_row
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
-UNREADABLE = "unreadable_images.txt"
 
 
 class TrainingDiverged(RuntimeError):
     """The loss stopped being a number."""
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Somebody interrupted the training; the message says what is saved and how to go on."""
-
-    def _render_traceback_(self) -> list[str]:
-        # A notebook shows this instead of the traceback.
-        return [str(self)]
 
 
 def train_here(
@@ -95,7 +85,8 @@ def train_here(
         # would have.
         return trainer.run()
     except KeyboardInterrupt:
-        raise TrainingInterrupted(trainer.saved()) from None
+        told = trainer.checkpoints.after_interruption(trainer.steps_per_epoch, trainer.epochs)
+        raise TrainingInterrupted(told) from None
 
 
 def unaligned(
@@ -280,8 +271,7 @@ class Trainer:
         }
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """The history's row of an epoch, without its losses; the first process makes it, and all
-        get it."""
+        """The history's row of an epoch, without its losses; made by the first process for all."""
         if self.accelerator.num_processes == 1:
             return self._validated(epoch)
         from accelerate.utils import broadcast_object_list
@@ -307,20 +297,6 @@ class Trainer:
             "step": epoch * self.steps_per_epoch,
             "seconds": time.perf_counter() - self.started,
         } | validation_row(self.model, embeddings)
-
-    def saved(self) -> str:
-        """For somebody who interrupted the training: what is saved, and how to go on."""
-        if self.checkpoints.saved is None:
-            return (
-                f"Interrupted before {shown(self.folder)} was saved for the first time: the same"
-                " cell or command begins again."
-            )
-        epoch, batch = self.checkpoints.saved
-        within = f" and {batch} of {self.steps_per_epoch} steps" if batch else ""
-        return (
-            f"Interrupted; {shown(self.folder)} is saved up to epoch {epoch}{within} of"
-            f" {self.epochs}: the same cell or command goes on from there."
-        )
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""
@@ -356,8 +332,7 @@ class Trainer:
         table = self.specimens.iloc[keep].reset_index(drop=True)
         data = model.tensors(table, index)
         embeddings = embed(model, table, data=data, index=index, progress=self.progress)
-        tried = (self.training_data, self.validation_data, data)
-        list_unreadable(tried, self.folder / UNREADABLE)
+        list_unreadable((self.training_data, self.validation_data, data), self.folder)
         return embeddings
 
     def checkpoint(self) -> None:
@@ -371,8 +346,5 @@ class Trainer:
         self.at, seconds = found
         self.started = time.perf_counter() - seconds
         if self.progress:
-            steps = f" and {self.at.batch} of {self.steps_per_epoch} steps" if self.at.batch else ""
-            print(
-                f"Going on after epoch {self.at.epoch}{steps} of {self.epochs} of"
-                f" {shown(self.folder)}."
-            )
+            saved = self.checkpoints.how_far(self.steps_per_epoch, self.epochs)
+            print(f"Going on after {saved} of {shown(self.folder)}.")

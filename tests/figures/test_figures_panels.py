@@ -8,7 +8,7 @@ import pytest
 matplotlib.use("Agg")
 
 from figure_checks import assert_readable, texts
-from test_figures import embed, history
+from test_figures import embed, history, scores, with_novel
 
 from hypertax import figures
 from hypertax.figures.disk import heaped, project
@@ -75,6 +75,19 @@ def test_a_panel_that_shows_nothing_says_why():
     assert panels["saturated cones (half-spaces)"] == ["none in any epoch"]
     assert panels["cones around a specimen"] == ["not measured"]
     assert panels["inside the parent's cone"] == panels["curvature"] == []
+
+
+def test_a_panel_without_queries_says_so():
+    table = scores()
+    gap = (table["pairing"] == "image to DNA") & (table["split"] == "unseen")
+    fig = figures.accuracy_by_rank(table[~gap])
+    said = {ax.get_title(loc="left"): [t.get_text() for t in ax.texts] for ax in fig.axes}
+    assert said.pop("image to DNA, unseen species") == ["no such queries"]
+    assert not any(said.values())
+    sweep = figures.sweep_scores(with_novel(table), {"Hyperbolic CL": ("CL", 1.0)})
+    without = (sweep["pairing"] == "image to DNA") & (sweep["measure"] == "species H.M.")
+    fig = figures.sweep_curves(sweep[~without])
+    assert [len(ax.texts) for ax in fig.axes] == [0, 1, 0, 0, 0, 0]
 
 
 def test_labels_that_all_stop_at_one_rank_are_said_and_not_drawn():

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -222,7 +223,7 @@ def test_two_processes_are_one(tmp_path):
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     done = subprocess.run(
-        [*command, str(tmp_path / "worker.py"), str(ROOT / "tests"), str(tmp_path)],
+        [*command, str(tmp_path / "worker.py"), str(Path(__file__).parent), str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
