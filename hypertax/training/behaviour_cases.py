@@ -48,6 +48,8 @@ CASES: dict[str, dict] = {
     "hyperbolic CL + EL": {"entailment": "pair"},
     "hyperbolic CL + SEL": {},
     "SEL alone": {"contrastive_weight": 0.0},
+    # In so few steps no specimen is near a foreign cone: a wide margin makes these pairs count.
+    "SEL whose negative pairs count": {"entailment_margin": 2.5, "aperture": 0.5},
     "SEL without negatives, cumulative names, image contains DNA": {
         "entailment_negatives": False,
         "entailment_text": "cumulative",
