@@ -13,7 +13,7 @@ from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.model.model import HypertaxModel
 from hypertax.taxonomy import RANKS
 
-BATCH = 256
+EMBED_BATCH = 256
 """Specimens, or texts, embedded at a time."""
 
 
@@ -59,7 +59,9 @@ def embed(
                 .assign(modality="text", split=None)[list(COLUMNS)]
             )
             tokens = torch.from_numpy(tokens[known]).to(_device(model))
-            vectors["text"] = [model.tangent("text", part).cpu() for part in tokens.split(BATCH)]
+            vectors["text"] = [
+                model.tangent("text", part).cpu() for part in tokens.split(EMBED_BATCH)
+            ]
         c = None if model.space.curvature is None else model.space.curvature.item()
     model.train(was_training)
     table = pd.concat(tables, ignore_index=True)
@@ -75,7 +77,7 @@ def _specimen_vectors(
     none has."""
     vectors: dict[str, list[Tensor]] = {"image": [], "dna": []}
     batches = progress_bar(
-        loader(data, BATCH, workers=model.config.workers),
+        loader(data, EMBED_BATCH, workers=model.config.workers),
         desc="embedding",
         unit=" batches",
         leave=False,

@@ -83,7 +83,7 @@ SMALLER = (
     # Photographs are read whenever they are needed, by a worker, and pairs taken a few at a time.
     ("CACHED", 0, "hypertax.data.images"),
     ("BLOCK_ELEMENTS", 64, "hypertax.losses.blockwise", "hypertax.pairs"),
-    ("EMBED_BATCH", 24, "hypertax.model.model", "hypertax.model"),
+    ("EMBED_BATCH", 24, "hypertax.model.embedding", "hypertax.model"),
 )
 """Constants that make few data large: name, value in the case `LARGE`, modules."""
 INTERRUPTED_AT = 4
