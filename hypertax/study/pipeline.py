@@ -10,206 +10,30 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from hypertax.config.parameters import parse_value, refuse_unknown
+from hypertax.config.parameters import parse_value
 from hypertax.config.presets import PRESETS
-from hypertax.config.run_config import PARAMETERS, RunConfig
-from hypertax.files import ROOT, processors, resolve, shown, write_text
-from hypertax.study.rows import TRAINING, load_rows
+from hypertax.files import ROOT, processors, resolve, shown
+from hypertax.study.rows import load_rows
+from hypertax.study.steps import (
+    NotebookError,
+    duration,
+    prepare,
+    run,
+    write_line,
+)
 
 STAMPS = ROOT / "runs" / ".stamps"
 EXECUTED = ROOT / "runs" / "executed"
 _MEMORY_PER_JOB = 2 * 2**30
-
-
-class NotebookError(Exception):
-    """A notebook that stopped; the message is one sentence with its own last words."""
-
-
-def run(
-    notebook: str | Path,
-    output: str | Path,
-    parameters: dict[str, Any],
-    *,
-    stamp: Path | None = None,
-) -> None:
-    """Execute a notebook with papermill from the repository's root, into `output`; its cells'
-    output also goes to `output`'s `.log`.
-
-    The executed notebook of a training run is also put into its run folder. `stamp` is written only
-    on success; where the notebook fails, a file of that name ending in `.failed` holds the reason.
-
-    Raises:
-        NotebookError: one sentence, the last words of the notebook's error.
-    """
-    notebook, output = resolve(notebook), Path(output).absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    started = time.time()
-    if stamp:
-        _say(f"{stamp.stem}: started")
-    try:
-        if not notebook.is_file():
-            raise NotebookError(f"There is no notebook {shown(notebook)}.")
-        with _log(output.with_suffix(".log")):
-            _execute(notebook, output, parameters)
-    except NotebookError as error:
-        if stamp:
-            write_text(_reason(stamp), f"{error}\n")
-            _say(f"{stamp.stem}: failed: {error}")
-        raise
-    if notebook.stem in TRAINING:
-        _keep_with_run(output, {**TRAINING[notebook.stem], **parameters}, started)
-    if stamp:
-        took = _duration(time.time() - started)
-        _reason(stamp).unlink(missing_ok=True)
-        write_text(stamp, f"{shown(output)}: {took}\n")
-        _say(f"{stamp.stem}: done in {took}")
-
-
-def prepare(dataset: str, stamp: Path) -> None:
-    """Have a data set's specimens ready, as every notebook reads them; `stamp` is written on
-    success, its `.failed` otherwise.
-
-    Raises:
-        NotebookError: one sentence.
-    """
-    from hypertax.data import load_specimens
-
-    started = time.time()
-    _say(f"{stamp.stem}: started")
-    try:
-        count = len(load_specimens(dataset))
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        write_text(_reason(stamp), f"{reason}\n")
-        _say(f"{stamp.stem}: failed: {reason}")
-        raise NotebookError(reason) from None
-    _reason(stamp).unlink(missing_ok=True)
-    took = _duration(time.time() - started)
-    write_text(stamp, f"{count} specimens: {took}\n")
-    _say(f"{stamp.stem}: {count} ready in {took}")
-
-
-def _reason(stamp: Path) -> Path:
-    return stamp.parent / f"{stamp.stem}.failed"
-
-
-def _say(text: str) -> None:
-    _line(f"{time.strftime('%H:%M:%S')}  {text}")
-
-
-def _line(text: str) -> None:
-    # Several processes share this output: `print` would write the end of the line by itself where
-    # Python does not buffer.
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def parameters_of(notebook: Path) -> set[str]:
-    """The names of a notebook's parameters: those of its parameters cell and, where it trains,
-    every field of a run but the space, which the notebook fixes."""
-    import papermill
-
-    fields = set(PARAMETERS) - {"space"} if notebook.stem in TRAINING else set()
-    return set(papermill.inspect_notebook(notebook)) | fields
-
-
-def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
-    import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillException, PapermillExecutionError
-
-    try:
-        # papermill only warns of an unknown name, and starts a kernel first.
-        try:
-            refuse_unknown(parameters, parameters_of(notebook), notebook.name)
-        except ValueError as error:
-            raise NotebookError(str(error)) from None
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters,
-            cwd=ROOT,
-            log_output=True,
-            progress_bar=sys.stderr.isatty(),
-            start_timeout=300,
-        )
-    except PapermillExecutionError as error:
-        # Coloured names in the message of some errors
-        words = [
-            line
-            for line in re.sub(r"\x1b\[[0-9;]*m", "", error.evalue or "").splitlines()
-            if line.strip()
-        ]
-        reason = words[-1].strip() if words else f"It raised {error.ename}."
-        expected = error.ename in (
-            "ValueError",
-            "FileNotFoundError",
-            "SystemExit",
-            "AssertionError",
-        )
-        raise NotebookError(reason if expected and words else f"{error.ename}: {reason}") from None
-    except DeadKernelError:
-        message = (
-            "The notebook's process was ended from outside, most often because memory ran"
-            " out (fewer at a time: make paper CORES=1)."
-        )
-        raise NotebookError(message) from None
-    except (PapermillException, CellTimeoutError, OSError, RuntimeError) as error:
-        raise NotebookError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
-
-
-@contextmanager
-def _log(path: Path) -> Iterator[None]:
-    logger = logging.getLogger("papermill")
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate
-        handler.close()
-
-
-def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> None:
-    import yaml
-
-    folder = resolve(parameters.get("output") or ROOT / "runs")
-    own = {
-        name: value
-        for name, value in parameters.items()
-        if name not in ("output", "processes", "download")
-    }
-    wanted = RunConfig.create(**own).to_dict()
-    for path in folder.glob("*/config.yaml"):
-        finished = path.parent / "environment.json"
-        # A run that was only reused keeps the notebook that trained it.
-        if not finished.is_file() or finished.stat().st_mtime < started - 1:
-            continue
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if all(found.get(name) == value for name, value in wanted.items()):
-            shutil.copyfile(output, path.parent / "notebook.ipynb")
 
 
 def paper(
@@ -320,10 +144,10 @@ def _call(command: list[str]) -> int:
             progress = re.match(r"(\d+) of (\d+) steps", line)
             steps = steps or bool(progress) or line.startswith(("Execute ", "Nothing to be done"))
             if progress:
-                _line(f"          {progress[1]} of {progress[2]} steps")
+                write_line(f"          {progress[1]} of {progress[2]} steps")
     except KeyboardInterrupt:
         # The terminal interrupted Snakemake too; it ends its notebooks first.
-        _line("Stopping.")
+        write_line("Stopping.")
         for _ in process.stderr:
             pass
     code = process.wait()
@@ -333,7 +157,7 @@ def _call(command: list[str]) -> int:
 
 
 def _report(name: str, code: int, reasons: list[Path], seconds: float) -> int:
-    took = _duration(seconds)
+    took = duration(seconds)
     if code == 0:
         print(
             f"Done in {took}. Tables: tables/{name}/; figures: figures/{name}/; executed"

@@ -18,8 +18,9 @@ import pytest
 from hypertax.config.run_config import RunConfig
 from hypertax.data.views import require_something_to_learn
 from hypertax.files import ROOT
-from hypertax.study.pipeline import NotebookError, main, paper, parameters_of, run
+from hypertax.study.pipeline import main, paper
 from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
+from hypertax.study.steps import NotebookError, parameters_of, run
 
 PARAMETERS = (
     'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
@@ -446,9 +447,7 @@ def test_the_pipeline_does_again_only_what_changed(repository):
 
 def test_processes_that_share_their_output_do_not_mix_their_lines():
     """Without buffering too, where `print` writes a line and its end apart."""
-    code = (
-        "from hypertax.study.pipeline import _say\nfor _ in range(3000): _say('a-seed0: started')"
-    )
+    code = "from hypertax.study.steps import say\nfor _ in range(3000): say('a-seed0: started')"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     read, write = os.pipe()
     children = [
