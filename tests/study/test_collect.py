@@ -37,7 +37,7 @@ def asked(monkeypatch) -> list[tuple[str, RunConfig, str | None]]:
 
         return make
 
-    monkeypatch.setattr(collect, "train", remembers("train"))
+    monkeypatch.setattr(collect, "train_here", remembers("train"))
     monkeypatch.setattr(collect, "unaligned", remembers("unaligned"))
     monkeypatch.setattr(collect, "load_specimens", lambda dataset, seed: SPECIMENS)
     return calls
