@@ -121,6 +121,7 @@ class TestKept:
         assert len(readings) == 2
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_two_readings_of_the_true_layout(tmp_path):
     sizes = {split: 30 for split in SPLITS}
     layout = bench_metadata.write_layout(tmp_path, sizes)

@@ -264,6 +264,7 @@ def test_one_in_a_hundred_is_not_too_many():
         photographs.note(torch.arange(1000), read)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_every_reader_on_the_same_files():
     frame, note = bench_images(8, (0, 1), 1)
     readers = frame.groupby("workers")["reader"].agg(list)
