@@ -38,7 +38,7 @@ sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, w
 beyond: GROUP = beyond
 beyond: paper ## the recipes beyond the paper, step by step, in both spaces
 
-# The cells of a notebook stay in one process, in their order: loadfile.
+# All notebooks stay in one process, in their order, since they share runs/: tests/conftest.py says how.
 test: $(STAMP) ## unit tests, and the notebooks compared with their committed output
 	@$(RUN) pytest --nbval -n auto --maxprocesses 4 --dist loadfile
 

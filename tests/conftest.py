@@ -33,6 +33,25 @@ def quiet_machine() -> None:
     matplotlib.use("agg")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Say which tests stay in one process where there are several (`--dist loadfile`).
+
+    Those of a file stay together, and so do all notebooks: they share `runs/`, and two of them at a
+    time would train the same run twice.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class NotebooksTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "notebooks" if file.endswith(".ipynb") else file
+
+    return NotebooksTogether(config, log)
+
+
 def _torch_state() -> dict[str, object]:
     import torch
 
