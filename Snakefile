@@ -59,7 +59,7 @@ def told(*parts):
 
 @cache
 def code_of(notebook, imports):
-    """Of a notebook's code cells; with imports, of all that they use.
+    """The digest of a notebook's code cells; with imports, of all that they use too.
 
     The explorer's page is read as text, and counts where the explorer is used.
     """
@@ -76,7 +76,7 @@ SPECIMENS = told(fingerprint("hypertax.data.specimens"), *TABLE)
 
 
 def trained_by(row, seed):
-    """Of a training run: its configuration, how training behaves, and the notebook's own code.
+    """The digest of a training run: its configuration, how training behaves, the notebook's own code.
 
     What the notebook draws with does not count.
     """
@@ -85,7 +85,7 @@ def trained_by(row, seed):
 
 
 def results_of(group):
-    """Of all that a group's rows are evaluated from; the rows themselves for their labels and order."""
+    """The digest of all that a group's rows are evaluated from, with the rows' labels and order."""
     runs = [trained_by(row, seed) for row in GROUPS[group] if row.notebook for seed in range(SEEDS)]
     return told(SPECIMENS, behaviour(), repr(GROUPS[group]), *runs)
 

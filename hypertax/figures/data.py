@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from hypertax.data.barcodes.distances import PUBLISHED
 from hypertax.data.split import SPLITS
 from hypertax.figures.style import (
     COLUMN,
@@ -32,14 +33,6 @@ from hypertax.figures.style import (
     tint,
 )
 from hypertax.taxonomy import RANKS
-
-PUBLISHED_P_DISTANCE = {
-    "species": (0.0, 0.02),
-    "genus": (0.03, 0.12),
-    "family": (0.09, 0.18),
-    "different orders": (0.18, 0.28),
-}
-"""Usual p-distances of insects' COI between specimens whose lowest shared rank this is."""
 
 
 def _choose(
@@ -135,7 +128,7 @@ def specimen_gallery(
 
 
 def barcode_distances(
-    distances: pd.DataFrame, published: dict[str, tuple[float, float]] = PUBLISHED_P_DISTANCE
+    distances: pd.DataFrame, published: dict[str, tuple[float, float]] = PUBLISHED
 ) -> Figure:
     """Pairwise p-distances (%) of barcodes by how closely the specimens are related, with published
     ranges as bands.

@@ -91,10 +91,12 @@ def _reason(stamp: Path) -> Path:
 
 
 def say(text: str) -> None:
+    """Write a line of the pipeline's progress, with the time of day."""
     write_line(f"{time.strftime('%H:%M:%S')}  {text}")
 
 
 def write_line(text: str) -> None:
+    """Write a line with its end at once, so that those of several processes cannot mix."""
     # Several processes share this output: `print` would write the end of the line by itself where
     # Python does not buffer.
     sys.stdout.write(f"{text}\n")
@@ -102,6 +104,7 @@ def write_line(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
+    """Seconds in words: "45 s", "3 min"."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
