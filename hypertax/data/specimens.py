@@ -24,6 +24,7 @@ from hypertax.taxonomy import RANKS
 __all__ = [
     "COLUMNS",
     "READERS",
+    "cache_folder",
     "data_set_name",
     "fingerprint",
     "load_specimens",
@@ -165,6 +166,17 @@ def _data_dir(data_dir: Path | None) -> Path:
     return (
         Path(data_dir or os.environ.get("HYPERTAX_DATA") or ROOT / "data").expanduser().absolute()
     )
+
+
+def cache_folder(name: str) -> Path:
+    """The folder of what is computed once from specimens and kept: aligned barcodes, features.
+
+    It lies beside the data sets, in `cache`; nothing is lost where it is deleted.
+
+    Args:
+        name: of the kind of thing that is kept.
+    """
+    return _data_dir(None) / "cache" / name
 
 
 def fingerprint(specimens: pd.DataFrame) -> str:
