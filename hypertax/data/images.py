@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.utils.data import get_worker_info
 from torchvision.transforms import v2
 
 from hypertax.data.check import UNREADABLE
+from hypertax.data.photograph_files import read_photograph
 from hypertax.data.progress import progress_bar
 from hypertax.files import shown
 
@@ -52,10 +54,7 @@ class Photographs:
 
     def __init__(self, paths: list[str | None], size: int) -> None:
         self.paths, self.size = paths, size
-        self.side = round(size * 256 / 224)
-        self.to_square = v2.Compose(
-            [v2.Resize(self.side, antialias=True), v2.CenterCrop(self.side), v2.PILToTensor()]
-        )
+        self.side = square_side(size)
         self.has_path = torch.tensor([path is not None for path in paths], dtype=torch.bool)
         self.present, self.tried = self.has_path.clone(), torch.zeros(len(paths), dtype=torch.bool)
         self.cache: Tensor | None = None
@@ -89,30 +88,10 @@ class Photographs:
         if path is None:
             return False
         try:
-            # Whole: Pillow reads a file in dozens of small pieces.
-            with open(path, "rb") as file:
-                content = io.BytesIO(file.read())
-            with Image.open(content) as image:
-                # JPEG decodes at a reduced scale when the target is small: most of the time is
-                # saved there.
-                image.draft("RGB", (2 * self.side,) * 2)
-                picture = image if image.mode == "RGB" else image.convert("RGB")
-                square.copy_(
-                    self._middle(picture)
-                    if min(picture.size) == self.side
-                    else self.to_square(picture)
-                )
+            square.copy_(decoded(read_photograph(path), self.side))
         except UNREADABLE:
             return False
         return True
-
-    def _middle(self, picture: Image.Image) -> Tensor:
-        """What `to_square` makes of a picture that is not to be resized, as BIOSCAN's at 224 px are
-        not, without its copies."""
-        left, top = (round((length - self.side) / 2) for length in picture.size)
-        pixels = np.asarray(picture)[top : top + self.side, left : left + self.side]
-        # Without a warning that the picture's own pixels are not to be written to.
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
     def note(self, rows: Tensor, read: Tensor) -> None:
         """Keep what a reading found, `read` (B,) bool, of some rows (B,): a loader's workers are
@@ -169,6 +148,46 @@ class Photographs:
         return (view if get_worker_info() else normalised(view)), read
 
 
+def square_side(size: int) -> int:
+    """Side R = 256/224 S of the square that views of side S are cut from, pixels [B]."""
+    return round(size * 256 / 224)
+
+
+def decoded(content: bytes, side: int) -> Tensor:
+    """The middle square of a photograph, resized: its file's bytes to (3, R, R) bytes.
+
+    Args:
+        content: of an image file.
+        side: R, pixels.
+
+    Raises:
+        OSError, SyntaxError, ValueError, Image.DecompressionBombError: it is no image, or a broken
+            one (`hypertax.data.check.UNREADABLE`).
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        # JPEG decodes at a reduced scale when the target is small: most of the time is saved
+        # there.
+        image.draft("RGB", (2 * side,) * 2)
+        picture = image if image.mode == "RGB" else image.convert("RGB")
+        if min(picture.size) == side:
+            return _middle(picture, side)
+        return _to_square(side)(picture)
+
+
+@cache
+def _to_square(side: int) -> v2.Compose:
+    return v2.Compose([v2.Resize(side, antialias=True), v2.CenterCrop(side), v2.PILToTensor()])
+
+
+def _middle(picture: Image.Image, side: int) -> Tensor:
+    """What `_to_square` makes of a picture that is not to be resized, as BIOSCAN's at 224 px are
+    not, without its copies."""
+    left, top = (round((length - side) / 2) for length in picture.size)
+    pixels = np.asarray(picture)[top : top + side, left : left + side]
+    # Without a warning that the picture's own pixels are not to be written to.
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
 def normalised(view: Tensor) -> Tensor:
     """(B, 3, S, S) of 0 to 255, bytes or floats, as floats by ImageNet's mean and deviation, the
     channels last in memory."""
@@ -196,12 +215,21 @@ def central_view(squares: Tensor, size: int) -> Tensor:
     )
 
 
-def random_affine(count: int, side: int, size: int) -> Tensor:
+def random_affine(
+    count: int, side: int, size: int, generator: torch.Generator | None = None
+) -> Tensor:
     """(count, 2, 3) maps from a view's coordinates to those of its square: turns by up to 45
-    degrees, flips both ways, and shifts [B]."""
-    angle = (2 * torch.rand(count) - 1) * math.radians(ROTATION)
-    flips = 2.0 * torch.randint(2, (count, 2)) - 1
-    shift = (2 * torch.rand(count, 2) - 1) * (side - size) / side
+    degrees, flips both ways, and shifts [B].
+
+    Args:
+        count: of the maps.
+        side: R of the squares, pixels.
+        size: S of the views, pixels.
+        generator: draws them; PyTorch's global one by default.
+    """
+    angle = (2 * torch.rand(count, generator=generator) - 1) * math.radians(ROTATION)
+    flips = 2.0 * torch.randint(2, (count, 2), generator=generator) - 1
+    shift = (2 * torch.rand(count, 2, generator=generator) - 1) * (side - size) / side
     turn = torch.stack(
         [torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)],
         -2,
@@ -211,15 +239,17 @@ def random_affine(count: int, side: int, size: int) -> Tensor:
 
 def random_view(squares: Tensor, size: int) -> Tensor:
     """Rotated by up to 45 degrees, flipped both ways and cropped at random, each image by itself
-    [B]: (B, 3, R, R) to (B, 3, S, S) floats.
+    [B]: (B, 3, R, R) to (B, 3, S, S) floats."""
+    return mapped_view(squares, random_affine(len(squares), squares.shape[-1], size), size)
+
+
+def mapped_view(squares: Tensor, maps: Tensor, size: int) -> Tensor:
+    """Views by the maps of `random_affine`: (B, 3, R, R) and (B, 2, 3) to (B, 3, S, S) floats.
 
     One resampling for the whole batch; where a rotated crop reaches over the edge the picture is
     mirrored.
     """
-    count = len(squares)
-    grid = F.affine_grid(
-        random_affine(count, squares.shape[-1], size), [count, 3, size, size], align_corners=False
-    )
+    grid = F.affine_grid(maps, [len(squares), 3, size, size], align_corners=False)
     return F.grid_sample(
         squares, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )

@@ -76,7 +76,7 @@ def _read_simulated(*, seed: int, data_dir: Path | None, download: bool) -> pd.D
 
 
 def _read_bioscan1m(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
-    return read_bioscan1m(_data_dir(data_dir) / "bioscan-1m", download=download)
+    return read_bioscan1m(data_folder(data_dir) / "bioscan-1m", download=download)
 
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -107,7 +107,7 @@ def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
     """
     # `files` says where files are, not what is in them.
     version = sources.fingerprint("hypertax.data.simulation.dataset", without=["hypertax.files"])
-    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
+    target = data_folder(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
     if target.is_dir():
         return target
     try:
@@ -162,7 +162,9 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _data_dir(data_dir: Path | None) -> Path:
+def data_folder(data_dir: Path | None = None) -> Path:
+    """The folder with the named data sets: the one given, otherwise the environment's
+    HYPERTAX_DATA, otherwise `data` in the repository."""
     return (
         Path(data_dir or os.environ.get("HYPERTAX_DATA") or ROOT / "data").expanduser().absolute()
     )
@@ -176,7 +178,7 @@ def cache_folder(name: str) -> Path:
     Args:
         name: of the kind of thing that is kept.
     """
-    return _data_dir(None) / "cache" / name
+    return data_folder(None) / "cache" / name
 
 
 def fingerprint(specimens: pd.DataFrame) -> str:

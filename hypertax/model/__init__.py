@@ -12,6 +12,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model": ["HypertaxModel", "assemble_model", "build_model"],
         "embedding": ["embed"],
         "encoders": ["EncoderUnavailable", "build_encoders"],
+        "image_features": ["ImageFeatures", "frozen_features"],
+        "pretrained_images": ["FrozenEncoder", "frozen_encoder"],
         "tokens": ["TextTokens"],
     },
 )

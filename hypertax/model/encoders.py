@@ -20,28 +20,23 @@ from torch.nn import functional as F
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import BASES, BEYOND, KMER_SPECIALS
+from hypertax.data.images import MEAN, STD
 from hypertax.model.lineage_vectors import TaxonTable, TaxonTokens
+from hypertax.model.pretrained_images import (
+    LITE0,
+    EncoderUnavailable,
+    image_backbone,
+    own_scale,
+    unavailable,
+)
 from hypertax.model.tokens import TextTokens, check_kmer_vocabulary
-
-TINY_IMAGE_MODELS = {
-    "tiny-convnext": (
-        "convnext_atto",
-        {"depths": (1, 1, 1, 1), "dims": (16, 32, 96, 160), "kernel_sizes": 3},
-    ),
-    "tiny-vit": (
-        "vit_tiny_patch16_224",
-        {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3},
-    ),
-}
-"""Reduced architectures of timm, trained from scratch: name to (timm's name, what is changed)."""
-
-
-class EncoderUnavailable(RuntimeError):
-    """A pretrained checkpoint that cannot be had, with what to do in one sentence."""
 
 
 class ImageEncoder(nn.Module):
     """A timm model without its classification head: normalised images (B, 3, S, S) to (B, width).
+
+    `efficientnet_lite0` and the model of a local folder get pixels as they were trained with; other
+    names of timm's get them normalised by ImageNet's mean and deviation, as in CLIBD [B].
 
     Args:
         config: names the model and the images' side S. pretrained: load the weights that belong to
@@ -50,32 +45,20 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: RunConfig, pretrained: bool) -> None:
         super().__init__()
-        import timm
-
-        name, changes = TINY_IMAGE_MODELS.get(config.image_encoder, (config.image_encoder, {}))
-        local = Path(name).is_dir()
-        if "vit" in (_architecture(name) if local else name):
-            changes = {**changes, "img_size": config.image_size}
-        if not local and not timm.is_model(name):
-            raise ValueError(
-                "image_encoder must be a timm model, a local folder or one of"
-                f" {', '.join(TINY_IMAGE_MODELS)}, not {name!r}."
-            )
-        try:
-            self.backbone = timm.create_model(
-                f"local-dir:{name}" if local else name,
-                pretrained=pretrained and config.image_encoder not in TINY_IMAGE_MODELS,
-                num_classes=0,
-                **changes,
-            )
-        except (OSError, RuntimeError) as error:
-            raise _unavailable("image_encoder", name, error) from error
+        name = config.image_encoder
+        self.backbone = image_backbone(name, config.image_size, pretrained=pretrained)
         self.width = self.backbone.num_features
-        # Convolutions are up to twice as fast in this layout, on CPUs and GPUs.
-        self.backbone = self.backbone.to(memory_format=torch.channels_last)
+        own = name == LITE0 or Path(name).is_dir()
+        mean, std = own_scale(self.backbone) if own else (MEAN, STD)
+        for part, values in _rescaling(mean, std).items():
+            # Not in the state dict: they belong to the model's name.
+            self.register_buffer(part, values, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.backbone(images.contiguous(memory_format=torch.channels_last))
+        images = images.contiguous(memory_format=torch.channels_last)
+        if self.factor is not None:
+            images = images * self.factor + self.offset
+        return self.backbone(images)
 
 
 class ConvolutionalBarcodeEncoder(nn.Module):
@@ -290,7 +273,7 @@ def pretrained_tokens(name: str) -> TextTokens:
     try:
         return TextTokens.pretrained(name)
     except (OSError, ValueError) as error:
-        raise _unavailable("text_encoder", name, error) from error
+        raise unavailable("text_encoder", name, error) from error
 
 
 def _small_bert(vocabulary: int, hidden: int, layers: int, positions: int) -> nn.Module:
@@ -323,27 +306,18 @@ def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
                 AutoConfig.from_pretrained(name, trust_remote_code=False), trust_remote_code=False
             )
     except (OSError, ValueError, json.JSONDecodeError) as error:
-        raise _unavailable(parameter, name, error) from error
+        raise unavailable(parameter, name, error) from error
     # The mean of the hidden states is taken: a pooler would be parameters without gradients.
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
     return backbone
 
 
-def _architecture(folder: str) -> str:
-    """timm's name of the model in a local folder."""
-    try:
-        return str(
-            json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["architecture"]
-        )
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise _unavailable("image_encoder", folder, error) from error
-
-
-def _unavailable(parameter: str, name: str, error: Exception) -> EncoderUnavailable:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return EncoderUnavailable(
-        f"{parameter} {name!r} could not be loaded ({reason[:150].rstrip('.')}): connect to the"
-        " network, or give the path of a local folder"
-        " with its config.json and model.safetensors."
-    )
+def _rescaling(mean: tuple[float, ...], std: tuple[float, ...]) -> dict[str, Tensor | None]:
+    """What turns pixels normalised by ImageNet's mean and deviation into pixels normalised by
+    others; None where these are the same."""
+    if (mean, std) == (MEAN, STD):
+        return {"factor": None, "offset": None}
+    ours, own = (torch.tensor(pair, dtype=torch.float64) for pair in ((MEAN, STD), (mean, std)))
+    values = {"factor": ours[1] / own[1], "offset": (ours[0] - own[0]) / own[1]}
+    return {part: value.float()[:, None, None] for part, value in values.items()}
