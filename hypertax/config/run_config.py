@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from hypertax.config.devices import require_device
 from hypertax.config.limits import (
     Flag,
     HyperbolicOnly,
@@ -217,13 +218,15 @@ class RunConfig:
 
         Raises:
             ValueError: one sentence naming the parameter, what is allowed, and the nearest name
-            where there is no such parameter.
+            where there is no such parameter; or that the device is not there.
         """
         known = [name for name in PARAMETERS if name != "space"]
         own, injected = notebook_parameters(namespace)
         refuse_unknown([*own, *injected], [*known, *also], "this notebook")
         given = {name: namespace[name] for name in known if namespace.get(name) is not None}
-        return cls.create(given.pop("preset", "tiny"), **{**in_space(space), **given})
+        config = cls.create(given.pop("preset", "tiny"), **{**in_space(space), **given})
+        require_device(config.device)
+        return config
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:

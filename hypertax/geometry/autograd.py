@@ -42,6 +42,24 @@ def first_derivatives_only(backward):
     return wrapper
 
 
+def apply(function: type[Function], *args):
+    """`function.apply`, with a sentence where torch.func asks for it.
+
+    Raises:
+        RuntimeError: within `torch.func`'s transforms, `vmap` among them.
+    """
+    try:
+        return function.apply(*args)
+    except RuntimeError as error:
+        if "functorch" not in str(error):
+            raise
+        raise RuntimeError(
+            "Pairwise functions keep buffers that torch.func's transforms (vmap, grad) cannot see:"
+            " give them all rows at once, or use the paired functions"
+            " hypertax.geometry.lorentz.distance and exterior_angle."
+        ) from error
+
+
 @contextlib.contextmanager
 def exact_products(device: str):
     """Autocast off, and float32 matrix products in float32.

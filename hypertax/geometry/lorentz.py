@@ -2,7 +2,8 @@
 
 A point is given by its space components x (..., D). Its time component is x_t = sqrt(1/c + |x|^2).
 `c` is a float or a 0-d tensor above zero. Paired functions take two tensors of the same shape;
-`pairwise_*` take (N, D) and (M, D) and give (N, M) by one matrix product.
+`pairwise_*` take (N, D) and (M, D) and give (N, M) by one matrix product. Paired functions go
+through `torch.func.vmap`; pairwise ones refuse it. NaN in gives NaN out.
 
 Everything is differentiable in the points and in `c`. float64 in, float64 out; float32 and narrower
 types are computed in float32, with autocast and TF32 off. No value and no gradient is non-finite
@@ -21,7 +22,13 @@ import warnings
 import torch
 from torch import Tensor
 
-from hypertax.geometry.autograd import Distance, ExteriorAngle, Product, full_precision
+from hypertax.geometry.autograd import (
+    Distance,
+    ExteriorAngle,
+    Product,
+    apply,
+    full_precision,
+)
 
 MAX_RADIUS = 15.0
 """`exp0` stops at this sqrt(c) * radius: sinh(15) = 1.6e6, the products of which still fit
@@ -68,7 +75,7 @@ def pairwise_dot(x: Tensor, y: Tensor) -> Tensor:
     Args:
         x: (N, D). y: (M, D).
     """
-    return Product.apply(x, y)
+    return apply(Product, x, y)
 
 
 @full_precision
@@ -99,7 +106,7 @@ def distance(x: Tensor, y: Tensor, c) -> Tensor:
     radial = torch.sinh((torch.asinh(root * x_norm) - torch.asinh(root * y_norm)) / 2).square()
     chord = (_unit(x, x_norm) - _unit(y, y_norm)).square().sum(-1, keepdim=True)
     square = (radial + c * x_norm * y_norm * chord / 4)[..., 0]
-    apart = square > 0
+    apart = ~(square <= 0)  # NaN counts as apart, and stays NaN.
     half = torch.asinh(torch.sqrt(torch.where(apart, square, 1)))
     return torch.where(apart, 2 * half, 0) / root
 
@@ -115,7 +122,7 @@ def distance_from_inner(inner: Tensor, c) -> Tensor:
     Args:
         inner: Lorentz inner products, any shape. c: curvature is -c.
     """
-    return Distance.apply(-c * inner, c**0.5)
+    return apply(Distance, -c * inner, c**0.5)
 
 
 @full_precision
@@ -182,8 +189,9 @@ def half_aperture(x: Tensor, c, K: float = 0.1) -> Tensor:
         x: (..., D) apexes. c: curvature is -c. K: the constant of the cones, at least 0.
     """
     norm = c**0.5 * _norm(x)[..., 0]
-    sine = 2 * K / torch.where(norm > 2 * K, norm, 4 * K)
-    unsaturated = (norm > 2 * K) & (sine < 1)
+    wide = ~(norm <= 2 * K)  # NaN too, which stays NaN.
+    sine = 2 * K / torch.where(wide, norm, 4 * K)
+    unsaturated = wide & ~(sine >= 1)
     return torch.where(unsaturated, torch.asin(torch.where(unsaturated, sine, 0)), math.pi / 2)
 
 
@@ -209,7 +217,7 @@ def exterior_angle(x: Tensor, y: Tensor, c) -> Tensor:
     x_time = torch.sqrt(1 + (root * x_norm).square())
     along = outwards - x_time * root * y_norm * gap.square().sum(-1, keepdim=True) / 2
     along = torch.where(x_norm <= ORIGIN, 0, torch.where(y_norm <= ORIGIN, outwards, along))
-    defined = across.square() + along.square() > 0
+    defined = ~(across.square() + along.square() <= 0)  # NaN stays NaN.
     angle = torch.atan2(torch.where(defined, across, 1), torch.where(defined, along, 0))
     return angle[..., 0]
 
@@ -227,12 +235,17 @@ def exterior_angle_from_dot(dot: Tensor, parent_square: Tensor, child_square: Te
         dot: (N, M) dot products of space components. parent_square: (N, 1) and child_square: (1, M)
         squared norms. c: curvature is -c.
     """
-    present = parent_square > ORIGIN**2
+    present = ~(parent_square <= ORIGIN**2)  # NaN stays NaN.
     norm = torch.sqrt(torch.where(present, parent_square, 1))
     parallel = dot * torch.where(present, 1 / norm, 0)
     child_time, parent_time = torch.sqrt(1 + c * child_square), torch.sqrt(1 + c * parent_square)
-    return ExteriorAngle.apply(
-        parallel, child_square, child_time, parent_time, torch.where(present, norm, 0)
+    return apply(
+        ExteriorAngle,
+        parallel,
+        child_square,
+        child_time,
+        parent_time,
+        torch.where(present, norm, 0),
     )
 
 

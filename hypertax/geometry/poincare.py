@@ -8,6 +8,9 @@ import torch
 
 from hypertax.geometry import lorentz as L
 
+NEAREST = 1e-9
+"""Nearer to the centre of the unit disk, or to its rim, than this nothing can be told apart."""
+
 
 def principal_plane(vectors: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float]:
     """First two principal components of vectors (N, D), each group (modality) centred on its own
@@ -76,11 +79,22 @@ def cone_outline(
     apex, c: float, *, aperture: float = 0.1, reach: float = 0.9995, grid: int = 480
 ) -> np.ndarray:
     """The outline (P, 2) of the region of the disk in which `cone_margin` is at least 0, up to
-    `reach` from the disk's centre."""
+    `reach` from the disk's centre.
+
+    The cone of the centre holds the whole disk. An apex beyond `reach` is seen up to as near to the
+    rim again; one that rounding put on the rim is held just within.
+    """
     # Imported here: the rest of the geometry needs numpy and torch alone.
     from contourpy import contour_generator
 
     apex = np.asarray(apex, dtype=np.float64)
+    distance = np.linalg.norm(apex)
+    if distance < NEAREST:
+        turn = np.linspace(-np.pi, np.pi, 2 * grid + 1)
+        return reach * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    if distance > 1 - NEAREST:
+        apex, distance = apex / distance * (1 - NEAREST), 1 - NEAREST
+    reach = max(reach, (1 + distance) / 2)
     # Polar about the apex: the cone's two sides are then almost straight, and a coarse grid draws
     # them cleanly.
     angles = np.linspace(-np.pi, np.pi, 2 * grid + 1) + np.arctan2(apex[1], apex[0])

@@ -9,7 +9,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "launch": ["train"],
-        "trainer": ["TrainingDiverged", "TrainingInterrupted", "train_here", "unaligned"],
+        "checkpoints": ["TrainingInterrupted"],
+        "divergence": ["TrainingDiverged"],
+        "trainer": ["train_here", "unaligned"],
         "runs": ["Run", "runs_folder"],
         "objective": ["Objective"],
         "large_batch": ["LargeBatch"],

@@ -29,6 +29,7 @@ TRAINER = "hypertax.training.trainer"
 # Data are told apart by their own fingerprint, however they were made and read. What a recipe or a
 # preset gives is in the configuration. The others show progress or file the result.
 WITHOUT_EFFECT = (
+    "hypertax.config.devices",
     "hypertax.config.parameters",
     "hypertax.config.presets",
     "hypertax.config.recipes",
@@ -39,6 +40,8 @@ WITHOUT_EFFECT = (
     "hypertax.data.table",
     "hypertax.sources",
     "hypertax.training.identity",
+    "hypertax.training.locks",
+    "hypertax.training.records",
     "hypertax.training.runs",
 )
 """Modules and packages that the trainer imports and that cannot change a result."""

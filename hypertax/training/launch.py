@@ -21,14 +21,18 @@ from typing import Any
 
 import pandas as pd
 
+from hypertax.config.devices import require_device
 from hypertax.config.parameters import parse_value, refuse_unknown
 from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import EncoderUnavailable
+from hypertax.training.checkpoints import TrainingInterrupted
+from hypertax.training.divergence import TrainingDiverged
+from hypertax.training.locks import end_with_parent
 from hypertax.training.processes import accelerator_of
-from hypertax.training.runs import Run
-from hypertax.training.trainer import TrainingDiverged, TrainingInterrupted, train_here
+from hypertax.training.runs import Run, runs_folder
+from hypertax.training.trainer import train_here
 
 
 def train(
@@ -42,11 +46,14 @@ def train(
     GPU of its own where there are GPUs. The other arguments are those of `train_here`.
 
     Raises:
-        ValueError: there are fewer GPUs than that, or `processes` is not a number of processes.
+        ValueError: the device is not there, there are fewer GPUs than that, `processes` is not a
+            number of processes, or `output` no folder.
         RuntimeError: a process stopped; the last line says why.
     """
     if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
         raise ValueError(f"processes must be a whole number of at least 1, not {processes!r}.")
+    require_device(config.device)
+    runs_folder(output)
     if processes == 1:
         return train_here(config, specimens, output=output)
     import torch
@@ -83,6 +90,7 @@ def train(
 def _one(
     config: RunConfig, specimens: pd.DataFrame, output: str | Path | None, processes: int
 ) -> None:
+    end_with_parent()
     if (found := accelerator_of(config).num_processes) != processes:
         raise RuntimeError(
             f"The processes do not know of one another: {found} instead of {processes}."
@@ -123,6 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
         if given.get("space") == "euclidean":
             given = {**in_space("euclidean"), **given}
         config = RunConfig.create(preset, **given)
+        require_device(config.device)
+        runs_folder(output)
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            end_with_parent()
         specimens = load_specimens(config.dataset, seed=config.data_seed)
         require_something_to_learn(config, views_of(specimens))
         run = train_here(config, specimens, output=output)

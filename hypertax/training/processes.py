@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,25 @@ def accelerator_of(config: RunConfig):
         cpu=config.device == "cpu" or not torch.accelerator.is_available(),
         kwargs_handlers=[timeout],
     )
+
+
+def made_by_first(accelerator, make: Callable[[], Any]) -> Any:
+    """What the first of the processes makes, for all of them; its error, too."""
+    if accelerator.num_processes == 1:
+        return make()
+    from accelerate.utils import broadcast_object_list
+
+    told: list = [None, None]
+    if accelerator.is_main_process:
+        try:
+            told[0] = make()
+        except Exception as error:  # noqa: BLE001
+            # The others would wait for something that never comes.
+            told[1] = error
+    broadcast_object_list(told)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
 
 
 class Processes:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import platform
 import resource
-import shutil
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +20,10 @@ import yaml
 
 from hypertax.config.run_config import RunConfig
 from hypertax.embeddings import Embeddings
-from hypertax.files import HOME, ROOT, resolve, write_text
+from hypertax.files import HOME, ROOT, note, remove_abandoned, resolve, shown, write_text
 from hypertax.training.identity import behaviour, own_fingerprint, run_key
+from hypertax.training.locks import training_alone
+from hypertax.training.records import ENVIRONMENT, damage, file_records, is_recorded
 
 PACKAGES = (
     "torch",
@@ -59,7 +63,7 @@ class Run:
     @property
     def environment(self) -> dict:
         """Versions, commit, device, seconds."""
-        return json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+        return json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))
 
     def embeddings(self) -> Embeddings:
         """Embeddings of the best epoch: every specimen outside `no_split`, and every taxon."""
@@ -67,8 +71,21 @@ class Run:
 
 
 def runs_folder(output: str | Path | None) -> Path:
-    """Where runs are kept: `output` as the user gave it, or the repository's `runs`."""
-    return ROOT / "runs" if not output else resolve(output)
+    """Where runs are kept: `output` as the user gave it, or the repository's `runs`.
+
+    Raises:
+        ValueError: `output` is no path, or the path of a file.
+    """
+    if output is None or output == "":
+        return ROOT / "runs"
+    if not isinstance(output, str | Path):
+        raise ValueError(  # noqa: TRY004
+            f"output must be the path of a folder, such as './{output}', not {output!r}."
+        )
+    folder = resolve(output)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"output must be a folder, and {shown(folder)} is none.")
+    return folder
 
 
 def run_name(config: RunConfig, data_fingerprint: str, *, method: str | None = None) -> str:
@@ -79,8 +96,41 @@ def run_name(config: RunConfig, data_fingerprint: str, *, method: str | None = N
 
 
 def finished(folder: Path) -> Run | None:
-    """The run in a folder if it is complete: `environment.json` is written last."""
-    return Run(folder) if (folder / "environment.json").is_file() else None
+    """The run in a folder if it is finished and whole: its files are those that were written.
+
+    A damaged one is warned of, and counts as none.
+    """
+    if not is_recorded(folder):
+        return None
+    if wrong := damage(folder):
+        warnings.warn(
+            f"The run {shown(folder)} is damaged ({wrong}) and is not used.", stacklevel=2
+        )
+        return None
+    # Of whoever asked: what it makes is made from this.
+    note(folder / ENVIRONMENT, made=False)
+    return Run(folder)
+
+
+@contextmanager
+def finished_or_alone(folder: Path, tell: Callable[[str], object]) -> Iterator[Run | None]:
+    """The finished run of a folder; without one None, and no other process trains it during the
+    block.
+
+    Where another process trains it now, it is waited for.
+
+    Args:
+        folder: of the run. tell: given a sentence where there is something to say.
+    """
+    there = f"{shown(folder)} is there already: the same configuration, data and code."
+    if run := finished(folder):
+        tell(there)
+        yield run
+        return
+    with training_alone(folder, tell):
+        if run := finished(folder):
+            tell(there)
+        yield run
 
 
 def peak_memory(device: torch.device) -> int:
@@ -95,12 +145,11 @@ def peak_memory(device: torch.device) -> int:
 
 
 def write_environment(folder: Path, **facts) -> None:
-    """Record what a run depended on; its presence says that the run is complete.
+    """Record what a run depended on, and which files belong to it: the run is complete with it.
 
-    What a killed process left behind half-written goes first.
+    What a killed process of ours left behind half-written goes first.
     """
-    for leftover in folder.glob(".*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_abandoned(folder)
     versions = {}
     for package in PACKAGES:
         try:
@@ -115,8 +164,9 @@ def write_environment(folder: Path, **facts) -> None:
         "behaviour": behaviour(),
         "sources": own_fingerprint(),
         **facts,
+        "files": file_records(folder),
     }
-    write_text(folder / "environment.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / ENVIRONMENT, json.dumps(record, indent=2) + "\n")
 
 
 def _commit() -> str | None:

@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from hypertax.config.devices import require_device
 from hypertax.config.run_config import RunConfig
 from hypertax.data import fingerprint
 from hypertax.data.batches import Specimens, list_unreadable, loader
@@ -29,13 +30,14 @@ from hypertax.files import atomic_path, processors, shown
 from hypertax.model.embedding import embed
 from hypertax.model.model import HypertaxModel, build_model
 from hypertax.training.checkpoints import Checkpoints, Progress, TrainingInterrupted
+from hypertax.training.divergence import require_finite, require_finite_weights
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
 from hypertax.training.optimizer import build_optimizer, build_schedule
-from hypertax.training.processes import accelerator_of
+from hypertax.training.processes import accelerator_of, made_by_first
 from hypertax.training.runs import (
     Run,
-    finished,
+    finished_or_alone,
     peak_memory,
     run_name,
     runs_folder,
@@ -44,10 +46,6 @@ from hypertax.training.runs import (
 from hypertax.training.validation import VALIDATION_QUERIES, validation_row
 
 MAX_GRADIENT_NORM = 1.0  # [O]; the same for both spaces
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss stopped being a number."""
 
 
 def train_here(
@@ -72,21 +70,11 @@ def train_here(
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch.
         TrainingInterrupted: somebody interrupted it; says what is saved.
+        ValueError: the device is not there, or the run cannot be written.
     """
-    data = fingerprint(specimens)
-    folder = runs_folder(output) / run_name(config, data)
-    if run := finished(folder):
-        if progress:
-            print(f"{shown(folder)} is there already: the same configuration, data and code.")
-        return run
-    trainer = Trainer(config, specimens, folder, data, progress)
-    try:
-        # Every random number comes from the seed and the epoch, so that a resumed run goes on as it
-        # would have.
-        return trainer.run()
-    except KeyboardInterrupt:
-        told = trainer.checkpoints.after_interruption(trainer.steps_per_epoch, trainer.epochs)
-        raise TrainingInterrupted(told) from None
+    # Every random number comes from the seed and the epoch, so that a resumed run goes on as it would
+    # have.
+    return _run(config, specimens, output, progress, Trainer.run)
 
 
 def unaligned(
@@ -101,13 +89,30 @@ def unaligned(
     Its encoders are pretrained in the preset `paper`, and randomly initialised where they are
     trained from scratch. Arguments as for `train_here`.
     """
+
+    def validated(trainer: Trainer) -> Run:
+        trainer.at.history = [trainer.validate(epoch=0)]
+        return trainer.finish(best_epoch=0)
+
+    return _run(config, specimens, output, progress, validated, "unaligned")
+
+
+def _run(config, specimens, output, progress, make, method: str | None = None) -> Run:
+    """The run, found finished or made by a new trainer, while no other process makes it."""
+    require_device(config.device)
     data = fingerprint(specimens)
-    folder = runs_folder(output) / run_name(config, data, method="unaligned")
-    if run := finished(folder):
-        return run
-    training = Trainer(config, specimens, folder, data, progress)
-    training.at.history = [training.validate(epoch=0)]
-    return training.finish(best_epoch=0)
+    folder = runs_folder(output) / run_name(config, data, method=method)
+    trainer = None
+    try:
+        with finished_or_alone(folder, print if progress and not method else bool) as run:
+            trainer = None if run else Trainer(config, specimens, folder, data, progress)
+            return run or make(trainer)
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            trainer.checkpoints.after_interruption(trainer.steps_per_epoch, trainer.epochs)
+            if trainer
+            else f"Interrupted before {shown(folder)} was begun here."
+        ) from None
 
 
 class Trainer:
@@ -230,9 +235,9 @@ class Trainer:
                 bar.set_postfix(loss=f"{losses['loss']:.3f}", validation=f"{score:.3f}")
                 if at.best is None or score > at.history[at.best]["selection"]:
                     at.best = at.epoch
-                    self.checkpoints.save_best()
+                    self.checkpoints.save_best(at.epoch)
                 self.checkpoint()
-        self.checkpoints.load_best()
+        self.checkpoints.load_best(at.best)
         return self.finish(at.best)
 
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, float]:
@@ -246,12 +251,9 @@ class Trainer:
             self.training_data.note(batch)
             self.optimizer.zero_grad()
             terms = self.step.backward(self.model, batch)
-            if not torch.isfinite(terms["loss"]):
-                raise TrainingDiverged(
-                    f"The loss is not finite in epoch {epoch} of {self.folder.name}: lower"
-                    " learning_rate and start again."
-                )
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+            require_finite(terms["loss"], "loss", epoch, self.folder.name)
+            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+            require_finite(norm, "gradient", epoch, self.folder.name)
             self.optimizer.step()
             self.schedule.step()
             self.model.clamp_()
@@ -265,6 +267,7 @@ class Trainer:
                 and at.batch < self.steps_per_epoch
             ):
                 self.checkpoint()
+        require_finite_weights(self.model, epoch, self.folder.name)
         return {
             "learning_rate": self.schedule.get_last_lr()[0],
             **{name: value / at.batch for name, value in at.sums.items()},
@@ -272,21 +275,7 @@ class Trainer:
 
     def validate(self, epoch: int) -> dict[str, float]:
         """The history's row of an epoch, without its losses; made by the first process for all."""
-        if self.accelerator.num_processes == 1:
-            return self._validated(epoch)
-        from accelerate.utils import broadcast_object_list
-
-        told: list = [None, None]
-        if self.first:
-            try:
-                told[0] = self._validated(epoch)
-            except Exception as error:  # noqa: BLE001
-                # The others would wait for a row that never comes.
-                told[1] = error
-        broadcast_object_list(told)
-        if told[1] is not None:
-            raise told[1]
-        return told[0]
+        return made_by_first(self.accelerator, lambda: self._validated(epoch))
 
     def _validated(self, epoch: int) -> dict[str, float]:
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)

@@ -36,7 +36,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 def progress(folder: Path) -> tuple[int, int]:
     """Epochs and further steps in the checkpoint; (0, 0) without one."""
-    written = list(folder.glob("*/checkpoint.pt"))
+    written = sorted(folder.glob("*/checkpoint*.pt"), reverse=True)
     if not written:
         return 0, 0
     state = torch.load(written[0], weights_only=True)

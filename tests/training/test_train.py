@@ -17,13 +17,9 @@ from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
 from hypertax.model.embedding import embed
 from hypertax.model.model import HypertaxModel
-from hypertax.training.trainer import (
-    Trainer,
-    TrainingDiverged,
-    TrainingInterrupted,
-    train_here,
-    unaligned,
-)
+from hypertax.training.checkpoints import TrainingInterrupted
+from hypertax.training.divergence import TrainingDiverged
+from hypertax.training.trainer import Trainer, train_here, unaligned
 
 SMALL = {"epochs": 2, "batch_size": 16, "embed_dim": 16, "image_size": 32}
 SPLITS = ["train_seen"] * 6 + ["seen_keys", "val_seen", "test_seen"]
@@ -381,7 +377,7 @@ def test_an_interruption_says_what_is_saved_and_how_to_go_on(specimens, tmp_path
     monkeypatch.setattr(Trainer, "checkpoint", save_and_stop)
     with pytest.raises(TrainingInterrupted) as error:
         train_here(config(epochs=3), specimens, output=tmp_path, progress=False)
-    folder = next(tmp_path.iterdir())
+    folder = next(tmp_path.glob("hyperbolic-*"))
     assert str(error.value) == (
         f"Interrupted; {folder} is saved up to epoch 1 of 3: the same cell or command goes on from"
         " there."
