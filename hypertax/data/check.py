@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
+from hypertax.data.photograph_files import UnreadablePhotograph, check_photograph
 from hypertax.data.progress import progress_bar
 from hypertax.data.split import SEEN_SPLITS, SPLITS, TRAINING_SPLITS, UNSEEN_SPLITS
 from hypertax.files import shown
@@ -16,8 +16,6 @@ from hypertax.taxonomy import RANKS
 
 IUPAC = "ACGTRYSWKMBDHVN"
 """Letters of a barcode: the four nucleotides and the codes of ambiguous ones."""
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises of a file that is no image, or a broken one."""
 SHOWN = 10
 """Rows listed of each kind of problem."""
 _NOWHERE = np.array([], dtype=int)
@@ -154,7 +152,7 @@ def _letters(barcodes: pd.Series) -> Iterator[Problem]:
 
 def _images(images: pd.Series) -> Iterator[Problem]:
     present = images[images.notna()]
-    missing, broken = [], []
+    missing, broken, reasons = [], [], {}
     for position, path in progress_bar(
         present.items(),
         desc="checking images",
@@ -164,19 +162,17 @@ def _images(images: pd.Series) -> Iterator[Problem]:
         leave=False,
     ):
         try:
-            with Image.open(path) as image:
-                image.verify()
-        except FileNotFoundError:
-            missing.append(position)
-        except UNREADABLE:
-            broken.append(position)
+            check_photograph(path)
+        except UnreadablePhotograph as error:
+            (missing if error.missing else broken).append(position)
+            reasons[position] = error.reason
     if missing:
         what = f"{_count(len(missing), 'image')} not found, such as {shown(images[missing[0]])}"
         yield Problem(what, "put the files there, or leave the field empty", np.array(missing))
     if broken:
         what = (
             f"{_count(len(broken), 'file')} that cannot be opened as an image, such as"
-            f" {shown(images[broken[0]])}"
+            f" {shown(images[broken[0]])} ({reasons[broken[0]]})"
         )
         yield Problem(what, "replace the file, or leave the field empty", np.array(broken))
 

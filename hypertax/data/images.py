@@ -3,7 +3,6 @@ evaluation."""
 
 from __future__ import annotations
 
-import io
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,8 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 from torchvision.transforms import v2
 
-from hypertax.data.check import UNREADABLE
-from hypertax.data.photograph_files import read_photograph
+from hypertax.data.photograph_files import UnreadablePhotograph, decoded, read_photograph
 from hypertax.data.progress import progress_bar
 from hypertax.files import shown
 
@@ -27,6 +25,8 @@ ROTATION = 45.0
 """Largest random rotation, degrees [B]."""
 CACHED = 20_000
 """Up to this many photographs are decoded once and kept, reduced, in memory."""
+LONGEST = 8
+"""Largest ratio of a photograph's sides that is resized whole."""
 MOST_UNREADABLE = 0.01
 """A larger share of unreadable files is an error: something is wrong with the folder or the disk,
 not with a file."""
@@ -88,8 +88,8 @@ class Photographs:
         if path is None:
             return False
         try:
-            square.copy_(decoded(read_photograph(path), self.side))
-        except UNREADABLE:
+            square.copy_(middle_square(path, read_photograph(path), self.side))
+        except UnreadablePhotograph:
             return False
         return True
 
@@ -153,25 +153,29 @@ def square_side(size: int) -> int:
     return round(size * 256 / 224)
 
 
-def decoded(content: bytes, side: int) -> Tensor:
-    """The middle square of a photograph, resized: its file's bytes to (3, R, R) bytes.
+def middle_square(path: str, content: bytes, side: int) -> Tensor:
+    """The middle of a photograph, resized: (3, R, R) bytes.
 
     Args:
-        content: of an image file.
+        path: of its file, for the error. content: the file's bytes.
         side: R, pixels.
 
     Raises:
-        OSError, SyntaxError, ValueError, Image.DecompressionBombError: it is no image, or a broken
-            one (`hypertax.data.check.UNREADABLE`).
+        UnreadablePhotograph: the content is no image, or a broken one.
     """
-    with Image.open(io.BytesIO(content)) as image:
-        # JPEG decodes at a reduced scale when the target is small: most of the time is saved
-        # there.
-        image.draft("RGB", (2 * side,) * 2)
-        picture = image if image.mode == "RGB" else image.convert("RGB")
-        if min(picture.size) == side:
-            return _middle(picture, side)
-        return _to_square(side)(picture)
+    # JPEG decodes at a reduced scale when the target is small: most of the time is saved there.
+    picture = _not_too_long(decoded(path, content, least=2 * side))
+    return _middle(picture, side) if min(picture.size) == side else _to_square(side)(picture)
+
+
+def _not_too_long(picture: Image.Image) -> Image.Image:
+    """A strip is cut to its middle first: resized whole, it would fill the memory."""
+    width, height = picture.size
+    most = LONGEST * min(width, height)
+    if max(width, height) <= most:
+        return picture
+    left, top = max(0, width - most) // 2, max(0, height - most) // 2
+    return picture.crop((left, top, left + min(width, most), top + min(height, most)))
 
 
 @cache

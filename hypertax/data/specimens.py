@@ -10,15 +10,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from hypertax import sources
 from hypertax.data.bioscan1m.reader import Layout, read_bioscan1m
+from hypertax.data.photograph_files import content_digest
+from hypertax.data.progress import progress_bar
 from hypertax.data.split import SPLITS
 from hypertax.data.table import COLUMNS, read_table, table_stem
-from hypertax.files import ROOT, resolve, shown
+from hypertax.files import ROOT, processors, resolve, shown
 from hypertax.taxonomy import RANKS
 
 __all__ = [
@@ -76,7 +79,7 @@ def _read_simulated(*, seed: int, data_dir: Path | None, download: bool) -> pd.D
 
 
 def _read_bioscan1m(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
-    return read_bioscan1m(data_folder(data_dir) / "bioscan-1m", download=download)
+    return read_bioscan1m(_data_dir(data_dir) / "bioscan-1m", download=download)
 
 
 READERS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -107,7 +110,7 @@ def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:
     """
     # `files` says where files are, not what is in them.
     version = sources.fingerprint("hypertax.data.simulation.dataset", without=["hypertax.files"])
-    target = data_folder(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
+    target = _data_dir(data_dir) / f"simulated-seed{seed}-v{version[:8]}"
     if target.is_dir():
         return target
     try:
@@ -162,9 +165,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def data_folder(data_dir: Path | None = None) -> Path:
-    """The folder with the named data sets: the one given, otherwise the environment's
-    HYPERTAX_DATA, otherwise `data` in the repository."""
+def _data_dir(data_dir: Path | None) -> Path:
     return (
         Path(data_dir or os.environ.get("HYPERTAX_DATA") or ROOT / "data").expanduser().absolute()
     )
@@ -178,22 +179,25 @@ def cache_folder(name: str) -> Path:
     Args:
         name: of the kind of thing that is kept.
     """
-    return data_folder(None) / "cache" / name
+    return _data_dir(None) / "cache" / name
 
 
 def fingerprint(specimens: pd.DataFrame) -> str:
     """SHA-256 of a specimen table's content: 64 hexadecimal digits, the same wherever the data lie.
 
-    An image counts by its file's name and size (-1 where the file is missing). Above 200,000 images
-    the name alone counts.
+    An image counts by its file's content, whatever its name; a file that cannot be read by its
+    name. Above 200,000 images, name and size (-1 where the file is missing) stand for the content,
+    as reading a million files takes an hour: there, a photograph that is replaced by one of the
+    same size is not noticed.
     """
     digest = hashlib.sha256()
-    sized = specimens["image"].notna().sum() <= _MANY_IMAGES
+    mark = _sized if specimens["image"].notna().sum() > _MANY_IMAGES else _content
+    marks = _image_marks(specimens["image"], mark)
     for start in range(0, len(specimens), 10_000):
         part = specimens.iloc[start : start + 10_000]
         for name in COLUMNS:
             values = (
-                [_image_mark(path, sized) for path in part[name]]
+                marks[start : start + len(part)]
                 if name == "image"
                 else part[name].fillna("\0").tolist()
             )
@@ -201,11 +205,27 @@ def fingerprint(specimens: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _image_mark(path: str, sized: bool) -> str:
-    if pd.isna(path):
-        return "\0"
-    if not sized:
-        return os.path.basename(path)
+def _image_marks(paths: pd.Series, mark: Callable[[str], str]) -> list[str]:
+    """What each image counts by, in threads: most of the time is spent waiting for files."""
+    with ThreadPoolExecutor(processors()) as pool:
+        found = pool.map(lambda path: "\0" if pd.isna(path) else mark(path), paths)
+        bar = progress_bar(
+            found,
+            total=len(paths),
+            desc="reading images",
+            unit=" images",
+            leave=False,
+            mininterval=1,
+            delay=2,
+        )
+        return list(bar)
+
+
+def _content(path: str) -> str:
+    return content_digest(path) or f"{os.path.basename(path)}:-1"
+
+
+def _sized(path: str) -> str:
     try:
         return f"{os.path.basename(path)}:{os.stat(path).st_size}"
     except OSError:

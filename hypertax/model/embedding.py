@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from hypertax.data.batches import Specimens, loader
 from hypertax.data.progress import progress_bar
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import COLUMNS, Embeddings
+from hypertax.files import shown
 from hypertax.model.model import HypertaxModel
 from hypertax.taxonomy import RANKS
 
@@ -27,7 +30,7 @@ def embed(
 ) -> Embeddings:
     """Embed every specimen's image and barcode, and every named taxon, without augmentation.
 
-    A photograph that cannot be read has no embedding.
+    A photograph that cannot be read has no embedding; a warning names it.
 
     Args:
         model: on any device.
@@ -42,6 +45,7 @@ def embed(
     model.eval()
     with torch.inference_mode():
         vectors = _specimen_vectors(model, data, progress)
+        _warn_of_unreadable(data)
         # Read only now: embedding tells which photographs could be read.
         present = {"image": data.has_image, "dna": data.has_dna}
         tables = [
@@ -94,6 +98,18 @@ def _specimen_vectors(
             if modality in model.modalities and inputs is not None and has.any():
                 vectors[modality].append(model.tangent(modality, inputs[has]).cpu())
     return {modality: parts for modality, parts in vectors.items() if parts}
+
+
+def _warn_of_unreadable(data: Specimens) -> None:
+    files = data.photographs.unreadable() if data.photographs else []
+    if files:
+        with_one = int(data.photographs.has_path.sum())
+        named = ", ".join(map(shown, files[:3])) + (", ..." if len(files) > 3 else "")
+        warnings.warn(
+            f"{len(files):,} of the {with_one:,} photographs cannot be read and have no"
+            f" embedding: {named}",
+            stacklevel=3,
+        )
 
 
 def _device(model: HypertaxModel) -> torch.device:

@@ -23,11 +23,16 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from hypertax import sources
-from hypertax.data.check import UNREADABLE
-from hypertax.data.images import central_view, decoded, mapped_view, random_affine, square_side
-from hypertax.data.photograph_files import content_digest, read_photograph
+from hypertax.data.images import (
+    central_view,
+    mapped_view,
+    middle_square,
+    random_affine,
+    square_side,
+)
+from hypertax.data.photograph_files import UnreadablePhotograph, content_digest, read_photograph
 from hypertax.data.progress import progress_bar
-from hypertax.data.specimens import data_folder
+from hypertax.data.specimens import cache_folder
 from hypertax.files import atomic_path, processors
 from hypertax.model.pretrained_images import FrozenEncoder, frozen_encoder
 
@@ -39,7 +44,6 @@ rounding of one photograph's features may depend on how many are computed with i
 IN_MEMORY = 2**30
 """Larger arrays of features, bytes, are kept in a temporary file."""
 _WITHOUT_EFFECT = (
-    "hypertax.data.check",
     "hypertax.data.progress",
     "hypertax.data.specimens",
     "hypertax.files",
@@ -93,7 +97,7 @@ def frozen_features(
     if views < 1:
         raise ValueError(f"views must be at least 1, not {views}.")
     model = frozen_encoder(encoder, size, device)
-    kept = _Kept(Path(folder or data_folder() / "cache" / "image-features"), encoder, model, size)
+    kept = _Kept(Path(folder or cache_folder("image-features")), encoder, model, size)
     digests = _digests(paths, progress)
     first: dict[str, int] = {}
     for row, digest in enumerate(digests):
@@ -193,8 +197,8 @@ def _compute(
 
 def _square(path: str, side: int) -> Tensor | None:
     try:
-        return decoded(read_photograph(path), side)
-    except UNREADABLE:
+        return middle_square(path, read_photograph(path), side)
+    except UnreadablePhotograph:
         return None
 
 

@@ -15,8 +15,8 @@ from hypertax.data.images import (
     STD,
     Photographs,
     central_view,
-    decoded,
     mapped_view,
+    middle_square,
     random_affine,
 )
 from hypertax.data.photograph_files import read_photograph
@@ -234,6 +234,6 @@ def test_the_weights_of_the_package_give_the_features(files, tmp_path):
         for _ in range(2)
     )
     assert np.array_equal(once.values, again.values) and once.values.shape == (5, 3, 1280)
-    squares = torch.stack([decoded(read_photograph(path), 146) for path in files])
+    squares = torch.stack([middle_square(path, read_photograph(path), 146) for path in files])
     expected = frozen_encoder("efficientnet_lite0", 128)(central_view(squares, 128))
     np.testing.assert_allclose(once.values[:, 0], expected, atol=5e-3)
