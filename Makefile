@@ -4,8 +4,8 @@
 VENV = .venv
 PYTHON =
 DATASET = simulated
-PRESET = tiny
-SEEDS = 3
+PRESET = laptop
+SEEDS = 5
 GROUP = core
 CORES = 0
 PROFILE =
@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
 		| awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
-	@echo "Options of make paper: DATASET=simulated PRESET=tiny SEEDS=3 GROUP=core[,...]"
+	@echo "Options of make paper: DATASET=simulated PRESET=laptop SEEDS=5 GROUP=core[,...]"
 	@echo "  CORES=(notebooks at a time) PROFILE=(folder with the profile of a cluster)"
 
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)

@@ -15,15 +15,16 @@ from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))
+from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name, load_specimens, views_of
 from hypertax.files import ROOT, resolve
 from hypertax.sources import fingerprint, notebook_fingerprint, notebook_modules
-from hypertax.study.rows import applicable, load_rows
+from hypertax.study.rows import applicable, load_rows, published_place
 from hypertax.training.identity import behaviour
 
 DATASET = str(config.get("dataset", "simulated"))
-PRESET = str(config.get("preset", "tiny"))
-SEEDS = int(config.get("seeds", 3))
+PRESET = str(config.get("preset", DEFAULT_PRESET))
+SEEDS = int(config.get("seeds", 5))
 # On a cluster a machine's cores are not known here: a profile's set-threads and set-resources say what a job gets.
 WHOLE = int(config.get("cores", 4))
 VIEWS = {"image", "dna"}
@@ -37,7 +38,7 @@ if resolve(DATASET).is_file():
 GROUPS = {group: applicable(load_rows(group), VIEWS) for group in str(config.get("group", "core")).split(",")}
 
 ROWS = {row.name: row for rows in GROUPS.values() for row in rows if row.notebook}
-NAME = data_set_name(DATASET)
+NAME = str(published_place(data_set_name(DATASET), PRESET))
 STAMPS = f"runs/.stamps/{NAME}"
 EXECUTED = f"runs/executed/{NAME}"
 PYTHON = sys.executable
@@ -137,7 +138,7 @@ rule data:
         COMMAND
 
 
-# A run of the tiny preset computes with one thread, so that its numbers do not depend on how many run at a time.
+# A run of these presets computes with one thread, so that its numbers do not depend on how many run at a time.
 rule train:
     input:
         rules.specimens.output,
@@ -151,7 +152,7 @@ rule train:
             dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters
         ),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
-    threads: 1 if PRESET == "tiny" else WHOLE
+    threads: 1 if PRESET in ("laptop", "tiny") else WHOLE
     shell:
         COMMAND
 

@@ -31,7 +31,7 @@ from hypertax.geometry.spaces import LorentzSpace
 from hypertax.losses.contrastive import contrastive_loss
 from hypertax.losses.entailment import Cones, stacked_entailment
 from hypertax.losses.inputs import View
-from hypertax.model.model import build_model
+from hypertax.model.build import build_model
 from hypertax.tables.table import frame_table, write_table
 from hypertax.training.objective import Objective
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -82,3 +83,13 @@ def allowed(field: FieldInfo) -> str:
     low, high = limits["ge"], limits.get("le", math.inf)
     kind = "a whole number" if field.annotation is int else "a number"
     return f"{kind} from {low:g} to {high:g}" if high < math.inf else f"{kind} of at least {low:g}"
+
+
+def documented(fields: dict[str, FieldInfo]) -> str:
+    """Every parameter with what it allows, its default and its meaning, for `help(RunConfig)`."""
+    lines = []
+    for name, field in fields.items():
+        about = " ".join((field.description or "").split())
+        line = f"{name}: {allowed(field)}; default {field.default!r}. {about}"
+        lines.append(textwrap.fill(line, 100, initial_indent=" " * 4, subsequent_indent=" " * 8))
+    return "\n".join(lines)

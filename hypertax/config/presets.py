@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+DEFAULT_PRESET = "laptop"
+"""The preset of everything that names none."""
+
 PRESETS: dict[str, dict[str, Any]] = {
+    # Starts that need no training, and small trained parts on them: two CPU cores, seconds. The
+    # text encoder is the tiny preset's.
+    "laptop": {
+        "image_encoder": "efficientnet_lite0",
+        "cached_views": 4,
+        "dna_encoder": "aligned",
+        "text_encoder": "transformer",
+        "embed_dim": 256,
+        "image_size": 128,
+        "epochs": 4,
+        "steps": 400,
+        "batch_size": 256,
+        "learning_rate": 1e-3,
+        "dna_rate": 0.1,
+        "text_rate": 0.1,
+        "one_radius": True,
+        "weight_decay": 1e-4,
+        "threads": 1,
+    },
     "tiny": {
         "image_encoder": "tiny-convnext",
         "dna_encoder": "cnn",

@@ -4,7 +4,6 @@ its limits, its default and its documentation."""
 from __future__ import annotations
 
 import math
-import textwrap
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
@@ -19,18 +18,22 @@ from hypertax.config.limits import (
     Number,
     Whole,
     allowed,
+    documented,
     euclidean_values,
     first_sentence,
     must_be,
 )
 from hypertax.config.parameters import notebook_parameters, refuse_unknown
-from hypertax.config.presets import PRESETS
+from hypertax.config.presets import DEFAULT_PRESET, PRESETS
 from hypertax.config.recipes import RECIPES
 from hypertax.geometry.cone_angles import widest_cone
 
 LEAST_WIDEST = 30.0
 """Degrees; narrower than this, a specimen's whole lineage would be drawn together into next to
 nothing."""
+ALIGNED = "aligned"
+"""The DNA encoder that begins with a closed-form projection of aligned barcodes; see
+`hypertax.model.starts`."""
 TAXON_TABLE = "lineage"
 """The text encoder that is none: a learned vector per taxon; see
 `hypertax.model.lineage_vectors`."""
@@ -103,6 +106,9 @@ class RunConfig:
     axis_weight: Annotated[Number, Field(ge=0), HyperbolicOnly()] = 0.0
     """Weight, within the loss `cones`, of the mean exterior angle of specimens from their taxon: it
     pulls them to the axes also where they are inside the cones already [O]."""
+    one_radius: Annotated[Flag, HyperbolicOnly(False)] = False
+    """Hold the specimens of a modality at one radius, which is learned: the norm of what an encoder
+    gives would otherwise tell a barcode's length and composition [O]."""
     aperture: Annotated[Number, Field(ge=1e-3, le=10), HyperbolicOnly()] = 0.1
     """K of the half-aperture asin(2K / (sqrt(c)|x|)) [R]."""
     cone_angle: Annotated[Number, Field(ge=1, le=90), HyperbolicOnly()] = 36.0
@@ -112,13 +118,21 @@ class RunConfig:
     """With `entailment` `cones`: sqrt(c) times the radius at which specimens are held [O]."""
 
     # Model
-    preset: Literal[*PRESETS] = "tiny"
-    """`tiny` (trained from scratch, minutes on a laptop) or `paper` (pretrained, GPUs)."""
+    preset: Literal[*PRESETS] = DEFAULT_PRESET
+    """`laptop` (strong starts: ImageNet features and aligned barcodes), `tiny` (all from scratch)
+    or `paper` (pretrained, GPUs)."""
     image_encoder: Name = ""
-    """A timm model's name, or a local folder with its `config.json` and `model.safetensors`."""
+    """`efficientnet_lite0` (ImageNet weights from a package), a timm model's name, or a local folder
+    with its `config.json` and `model.safetensors`."""
+    cached_views: Annotated[Whole, Field(ge=0, le=64)] = 0
+    """Views of each photograph whose features the image encoder, frozen, gives once and keeps; 0:
+    the encoder is trained, and sees new views in every epoch."""
     dna_encoder: Name = ""
-    """`cnn`, `transformer` (both from scratch), or a transformers checkpoint's name or local
-    folder."""
+    """`aligned` (aligned bases and a closed-form projection that is learned on), `cnn`,
+    `transformer` (both from scratch), or a transformers checkpoint's name or local folder."""
+    align_barcodes: Flag = False
+    """Align barcodes to a profile of the training barcodes before any DNA encoder reads them, as
+    `aligned` always does."""
     text_encoder: Name = ""
     """`transformer` (from scratch), a transformers checkpoint's name or local folder, or `lineage`:
     no encoder, but a learned vector per taxon, summed along the lineage [O]."""
@@ -153,6 +167,9 @@ class RunConfig:
     """Factor on the learning rate of the image encoder. From scratch and in few steps it wants a
     higher one than the other parts, which at that rate soon learn the species and unlearn what they
     knew of families: the tiny preset speeds it up [O]."""
+    dna_rate: Annotated[Number, Field(ge=0, le=10)] = 1.0
+    """Factor on the learning rate of the DNA encoder and its projection. One that starts from
+    aligned barcodes has much to lose at the rate of the other parts [O]."""
     text_rate: Annotated[Number, Field(ge=0, le=10)] = 1.0
     """Factor on the learning rate of the text encoder. A name determines a species, so that a text
     encoder trained from scratch at the full rate soon tells all names apart and forgets which of
@@ -178,7 +195,7 @@ class RunConfig:
     number of cores."""
 
     @classmethod
-    def create(cls, preset: str = "tiny", **parameters: Any) -> RunConfig:
+    def create(cls, preset: str = DEFAULT_PRESET, **parameters: Any) -> RunConfig:
         """A checked configuration.
 
         Raises:
@@ -224,7 +241,7 @@ class RunConfig:
         own, injected = notebook_parameters(namespace)
         refuse_unknown([*own, *injected], [*known, *also], "this notebook")
         given = {name: namespace[name] for name in known if namespace.get(name) is not None}
-        config = cls.create(given.pop("preset", "tiny"), **{**in_space(space), **given})
+        config = cls.create(given.pop("preset", DEFAULT_PRESET), **{**in_space(space), **given})
         require_device(config.device)
         return config
 
@@ -328,14 +345,4 @@ def in_space(space: str) -> dict[str, Any]:
     return {"space": space, **({"entailment": "none"} if space == "euclidean" else {})}
 
 
-def _documented() -> str:
-    """Every parameter with what it allows, its default and its meaning, for `help(RunConfig)`."""
-    lines = []
-    for name, field in PARAMETERS.items():
-        about = " ".join((field.description or "").split())
-        line = f"{name}: {allowed(field)}; default {field.default!r}. {about}"
-        lines.append(textwrap.fill(line, 100, initial_indent=" " * 4, subsequent_indent=" " * 8))
-    return "\n".join(lines)
-
-
-RunConfig.__doc__ = f"{RunConfig.__doc__}\n    Parameters:\n{_documented()}\n"
+RunConfig.__doc__ = f"{RunConfig.__doc__}\n    Parameters:\n{documented(PARAMETERS)}\n"

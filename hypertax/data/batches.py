@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes, base_codes
+from hypertax.data.barcodes.aligned import AlignedCodes
+from hypertax.data.barcodes.codes import BEYOND, BarcodeCodes
+from hypertax.data.features import FeatureViews
 from hypertax.data.images import Photographs, normalised
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import shown, write_text
@@ -20,8 +22,6 @@ MASKED_BASES = 0.1
 """In training, up to twice this share of a read's codes (a share drawn per read) is hidden as
 unknown."""
 UNREADABLE = "unreadable_images.txt"
-SHIFT = 30
-"""In training, a read begins up to this many bases earlier or later: real reads are not aligned."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Batch:
     A modality that the table does not have is None; one that a specimen lacks is False in `has_*`.
 
     index: (B,) rows of the table.
-    image: (B, 3, S, S), bytes where a worker read them and normalised floats after `to`.
+    image: (B, 3, S, S), bytes where a worker read them and normalised floats after `to`; or (B, F)
+        features of a frozen encoder.
     has_image: (B,) bool, False also where the file could not be read.
     dna: (B, L) base codes or k-mer tokens. has_dna: (B,) bool.
     lineage: (B, 4) taxa of `TaxonIndex`, -1 unknown.
@@ -79,35 +80,33 @@ class Specimens(Dataset):
         codes: how barcodes are read, None without them.
         image_size: side in pixels, 0 without images.
         augment: random views of the images (`hypertax.data.images`) and of the barcodes [O]. A read
-            begins up to `SHIFT` bases earlier or later, so that it is not known by where it begins.
-            Some of its codes are hidden, so that it is not known by a few of its bases.
+            that is not aligned begins up to `SHIFT` bases earlier or later, so that it is not known
+            by where it begins. Some of its codes are hidden, so that it is not known by a few of
+            its bases.
+        features: of the photographs of the same rows, in the place of their pixels.
     """
 
     def __init__(
         self,
         table: pd.DataFrame,
         index: TaxonIndex,
-        codes: BarcodeCodes | None,
+        codes: BarcodeCodes | AlignedCodes | None,
         image_size: int,
         augment: bool = False,
+        features: FeatureViews | None = None,
     ) -> None:
         self.table = table
         self.lineage = torch.from_numpy(index.lineage)
         self.full_text = torch.from_numpy(index.full_text)
         self.augment, self.codes = augment, codes
-        self.bases = None if codes is None else torch.from_numpy(base_codes(table["barcode"]))
-        self.has_dna = torch.tensor(
-            [codes is not None and isinstance(read, str) for read in table["barcode"]],
-            dtype=torch.bool,
-        )
-        paths = (
-            [path if isinstance(path, str) else None for path in table["image"]]
-            if image_size
-            else [None] * len(table)
-        )
-        self.photographs = (
-            Photographs(paths, image_size) if any(path is not None for path in paths) else None
-        )
+        self.bases, self.has_dna = None, torch.zeros(len(table), dtype=torch.bool)
+        if codes is not None:
+            self.bases, self.has_dna = map(torch.from_numpy, codes.read(table["barcode"]))
+        self.photographs: Photographs | FeatureViews | None = features
+        if features is None and image_size:
+            paths = [path if isinstance(path, str) else None for path in table["image"]]
+            if any(path is not None for path in paths):
+                self.photographs = Photographs(paths, image_size)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -136,7 +135,9 @@ class Specimens(Dataset):
         bases = self.bases[rows]
         if not self.augment:
             return self.codes(bases)
-        codes = self.codes(shifted(bases, torch.randint(-SHIFT, SHIFT + 1, (len(bases),))))
+        if shift := self.codes.shift:
+            bases = shifted(bases, torch.randint(-shift, shift + 1, (len(bases),)))
+        codes = self.codes(bases)
         hidden = torch.rand(codes.shape) < 2 * MASKED_BASES * torch.rand(len(codes), 1)
         # What is beyond the read stays so; of bases, the encoder sees neither.
         return torch.where(hidden & (codes >= 0), torch.full_like(codes, self.codes.unknown), codes)

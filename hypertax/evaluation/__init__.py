@@ -11,7 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "protocol": ["PAIRINGS", "query_splits"],
         "retrieval": ["nearest_keys"],
-        "accuracy": ["METRICS", "evaluate", "harmonic_mean", "query_counts", "selection_score"],
+        "accuracy": ["METRICS", "evaluate", "harmonic_mean", "query_counts"],
+        "epoch_choice": ["selection_score"],
         "label_transfer": ["example_queries", "predictions"],
         "members": ["EmbeddedRun", "each_run", "study_predictions", "study_scores"],
         "comparison": ["compare", "sentences"],

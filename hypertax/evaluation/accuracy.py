@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.protocol import PAIRINGS, query_splits, sides
+from hypertax.evaluation.protocol import query_splits, sides
 from hypertax.evaluation.retrieval import nearest_keys
 from hypertax.taxonomy import RANKS
 
@@ -57,7 +57,6 @@ COLUMNS = (
 )
 """The columns of the long table that `evaluate` returns. `average` is the name of the metric, a key
 of `METRICS`."""
-_HISTORY_NAMES = {"DNA to DNA": "dna", "image to image": "image", "image to DNA": "cross"}
 
 
 def accuracy(true, predicted, k: int = 1, average: str = "macro") -> float:
@@ -260,28 +259,3 @@ def query_counts(scores: pd.DataFrame) -> pd.DataFrame:
     used = scores[(scores[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     used = used[used["split"] != "harmonic"].drop_duplicates(["pairing", "split"])
     return used[["pairing", "split", "queries", "classes"]].reset_index(drop=True)
-
-
-def selection_score(embeddings: Embeddings, *, device: str | None = None) -> dict[str, float]:
-    """Macro species top-1 on the validation queries, and the mean that picks the best epoch.
-
-    Returns:
-        `val_dna_seen`, `val_dna_unseen`, `val_image_seen`, `val_image_unseen`, `val_cross_seen`,
-        `val_cross_unseen` (image to DNA), NaN where the data have no such queries or keys, and
-        `selection`, the mean of those that are numbers (NaN without any).
-    """
-    splits = query_splits("val")
-    summary = {
-        f"val_{_HISTORY_NAMES[pairing]}_{kind}": np.nan for pairing in PAIRINGS for kind in splits
-    }
-    for pairing, queries, keys in sides(embeddings, list(splits.values())):
-        query_codes, key_codes = _codes(queries, keys)
-        found = nearest_keys(queries, keys, device=device)[0]
-        for split, name in splits.items():
-            of_split = (queries.table["split"] == name).to_numpy()
-            score = _score(
-                query_codes["species"][of_split], key_codes["species"][found[of_split]], 1
-            )
-            summary[f"val_{_HISTORY_NAMES[pairing]}_{split}"] = score["macro"]
-    values = [value for value in summary.values() if not np.isnan(value)]
-    return {**summary, "selection": float(np.mean(values)) if values else np.nan}

@@ -81,6 +81,8 @@ class LorentzSpace(nn.Module):
         learn_curvature: whether log c is learned.
         scale_with_curvature: whether scales begin at 1/sqrt(c D), so that sqrt(c) x begins as at c
             = 1, and not at 1/sqrt(D).
+        one_radius: whether the specimens of a modality are held at one radius, sqrt(D) times its
+            scale; texts keep their own.
     """
 
     name = "lorentz"
@@ -92,9 +94,10 @@ class LorentzSpace(nn.Module):
         curvature: float = 1.0,
         learn_curvature: bool = True,
         scale_with_curvature: bool = False,
+        one_radius: bool = False,
     ) -> None:
         super().__init__()
-        self.initial_curvature = curvature
+        self.initial_curvature, self.one_radius = curvature, one_radius
         self.log_curvature = nn.Parameter(
             torch.tensor(math.log(curvature)), requires_grad=learn_curvature
         )
@@ -117,6 +120,8 @@ class LorentzSpace(nn.Module):
             v: (..., D) projections. modality: the one whose scale is used.
         """
         v = v.float() if v.dtype != torch.float64 else v
+        if self.one_radius and modality != "text":
+            v = math.sqrt(v.shape[-1]) * F.normalize(v, dim=-1)
         return self.log_scale[modality].exp() * v
 
     def lift(self, tangent: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "model": ["HypertaxModel", "assemble_model", "build_model"],
+        "build": ["build_model"],
+        "model": ["HypertaxModel", "assemble_model"],
         "embedding": ["embed"],
         "encoders": ["EncoderUnavailable", "build_encoders"],
         "image_features": ["ImageFeatures", "frozen_features"],

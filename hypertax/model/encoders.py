@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hypertax.config.run_config import RunConfig
+from hypertax.config.run_config import ALIGNED, RunConfig
 from hypertax.data.barcodes.codes import BASES, BEYOND, KMER_SPECIALS
 from hypertax.data.images import MEAN, STD
 from hypertax.model.lineage_vectors import TaxonTable, TaxonTokens
@@ -29,6 +29,7 @@ from hypertax.model.pretrained_images import (
     own_scale,
     unavailable,
 )
+from hypertax.model.starts import AlignedBarcodeEncoder, FeatureEncoder, Starts
 from hypertax.model.tokens import TextTokens, check_kmer_vocabulary
 
 
@@ -155,8 +156,25 @@ class TransformerEncoder(nn.Module):
         return (hidden * weight).sum(1) / weight.sum(1)
 
 
-def barcode_encoder(config: RunConfig, pretrained: bool) -> nn.Module:
-    """`cnn` or `transformer` from scratch, otherwise BarcodeBERT or another BERT-like checkpoint."""
+def image_encoder(
+    config: RunConfig, pretrained: bool, starts: Starts = Starts()
+) -> ImageEncoder | FeatureEncoder:
+    """A timm model, or what is learned on the features that a frozen one gives."""
+    if config.cached_views:
+        return FeatureEncoder(starts.features)
+    return ImageEncoder(config, pretrained)
+
+
+def barcode_encoder(
+    config: RunConfig, pretrained: bool, starts: Starts = Starts()
+) -> nn.Module:
+    """`aligned` on its closed-form start, `cnn` or `transformer` from scratch, otherwise BarcodeBERT
+    or another BERT-like checkpoint."""
+    if config.dna_encoder == ALIGNED:
+        encoder = AlignedBarcodeEncoder(starts.profile.columns)
+        if starts.dna:
+            encoder.begin(starts.dna)
+        return encoder
     if config.dna_encoder == "cnn":
         return ConvolutionalBarcodeEncoder()
     if config.dna_encoder == "transformer":
@@ -189,6 +207,7 @@ def build_encoders(
     tokens: TextTokens | TaxonTokens,
     *,
     pretrained: bool,
+    starts: Starts = Starts(),
 ) -> dict[str, nn.Module]:
     """A new encoder for each modality, in the order given, which is that of the random draws.
 
@@ -198,10 +217,11 @@ def build_encoders(
         tokens: what the text encoder reads.
         pretrained: load the checkpoints that the configuration names; False where weights are
             loaded afterwards.
+        starts: what encoders begin with that need no training.
     """
     build = {
-        "image": lambda: ImageEncoder(config, pretrained),
-        "dna": lambda: barcode_encoder(config, pretrained),
+        "image": lambda: image_encoder(config, pretrained, starts),
+        "dna": lambda: barcode_encoder(config, pretrained, starts),
         "text": lambda: text_encoder(config, tokens, pretrained),
     }
     return {modality: build[modality]() for modality in modalities}

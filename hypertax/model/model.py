@@ -12,16 +12,24 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hypertax.config.run_config import TAXON_TABLE, RunConfig
+from hypertax.config.run_config import ALIGNED, TAXON_TABLE, RunConfig
+from hypertax.data.barcodes.aligned import AlignedCodes
+from hypertax.data.barcodes.alignment import Profile
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
 from hypertax.data.batches import Batch, Specimens
 from hypertax.data.taxon_index import TaxonIndex
-from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
-from hypertax.model.encoders import build_encoders, prepare_encoder, pretrained_tokens
+from hypertax.model.encoders import build_encoders, prepare_encoder
 from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
+from hypertax.model.starts import (
+    Starts,
+    feature_width,
+    features_of,
+    projection_of,
+    read_profile,
+)
 from hypertax.model.tokens import TextTokens
 
 MODALITIES = ("image", "dna", "text")
@@ -40,6 +48,7 @@ class HypertaxModel(nn.Module):
         encoders: by `image`, `dna` and `text`, those that the data have: modules with `width` that
             map their inputs to (B, width).
         tokens: what the text encoder reads.
+        profile: that barcodes are aligned to, None where the DNA encoder reads them as they are.
     """
 
     def __init__(
@@ -47,15 +56,16 @@ class HypertaxModel(nn.Module):
         config: RunConfig,
         encoders: dict[str, nn.Module],
         tokens: TextTokens | TaxonTokens,
+        profile: Profile | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.profile = config, profile
         self.modalities = tuple(m for m in MODALITIES if m in encoders)
         self.tokens = tokens
         self.encoders = nn.ModuleDict({m: encoders[m] for m in self.modalities})
         self.projections = nn.ModuleDict(
             {
-                m: nn.Linear(encoder.width, config.projected)
+                m: projection_of(encoder, config.projected)
                 for m, encoder in self.encoders.items()
                 if not isinstance(encoder, TaxonTable)
             }
@@ -71,6 +81,7 @@ class HypertaxModel(nn.Module):
                 config.curvature,
                 config.learn_curvature,
                 config.scale_with_curvature,
+                config.one_radius,
             )
         self.log_logit_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
         self.fit_cones()
@@ -151,19 +162,18 @@ class HypertaxModel(nn.Module):
         return self.tokens([index.texts[i] for i in index.taxon_text]), known
 
     @property
-    def barcode_codes(self) -> BarcodeCodes:
+    def barcode_codes(self) -> BarcodeCodes | AlignedCodes:
         """How this model's DNA encoder reads bases.
 
         The vocabulary of a checkpoint ends with the k-mers: what is before them is special.
         """
-        if self.config.dna_encoder == "cnn":
-            return BarcodeCodes()
-        backbone = self.encoders["dna"].backbone if "dna" in self.encoders else None
-        return BarcodeCodes(
-            len(KMER_SPECIALS)
-            if backbone is None
-            else backbone.config.vocab_size - len(BASES) ** KMER_LENGTH
-        )
+        backbone = getattr(self.encoders["dna"], "backbone", None)
+        specials = 0
+        if backbone is not None:
+            specials = backbone.config.vocab_size - len(BASES) ** KMER_LENGTH
+        elif self.config.dna_encoder not in ("cnn", ALIGNED):
+            specials = len(KMER_SPECIALS)
+        return AlignedCodes(self.profile, specials) if self.profile else BarcodeCodes(specials)
 
     def tensors(
         self, specimens: pd.DataFrame, index: TaxonIndex, *, augment: bool = False
@@ -175,7 +185,10 @@ class HypertaxModel(nn.Module):
         """
         codes = self.barcode_codes if "dna" in self.modalities else None
         size = self.config.image_size if "image" in self.modalities else 0
-        return Specimens(specimens, index, codes, size, augment)
+        features = None
+        if size and self.config.cached_views:
+            features = features_of(self.config, specimens, self.config.cached_views if augment else 1)
+        return Specimens(specimens, index, codes, size, augment, features)
 
     def parameter_counts(self) -> pd.DataFrame:
         """Parameters of each part and, last, of the whole: columns `part`, `parameters`,
@@ -211,6 +224,9 @@ class HypertaxModel(nn.Module):
             save_file(
                 {name: value.contiguous() for name, value in self.state_dict().items()}, temporary
             )
+        if self.profile:
+            with atomic_path(folder / "profile.hmm") as temporary:
+                temporary.write_bytes(self.profile.to_bytes())
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> HypertaxModel:
@@ -229,13 +245,16 @@ class HypertaxModel(nn.Module):
         # compile.
         description["compile"] = False
         kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
+        config, weights = RunConfig.from_dict(description), load_file(folder / "model.safetensors")
+        profile = read_profile(folder / "profile.hmm")
         model = assemble_model(
-            RunConfig.from_dict(description),
+            config,
             modalities,
             kind.load(folder / "tokenizer.json"),
             pretrained=False,
+            starts=Starts(profile, features=feature_width(config)),
         )
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        model.load_state_dict(weights)
         return model.eval()
 
 
@@ -245,6 +264,7 @@ def assemble_model(
     tokens: TextTokens | TaxonTokens,
     *,
     pretrained: bool,
+    starts: Starts = Starts(),
 ) -> HypertaxModel:
     """A model with the encoders that a configuration names, drawn from PyTorch's global generator.
 
@@ -254,43 +274,13 @@ def assemble_model(
         tokens: what the text encoder reads.
         pretrained: load the checkpoints that the configuration names; False where weights are
             loaded afterwards.
+        starts: what encoders begin with that need no training.
     """
     ordered = tuple(m for m in MODALITIES if m in modalities)
-    encoders = build_encoders(config, ordered, tokens, pretrained=pretrained)
-    model = HypertaxModel(config, encoders, tokens)
+    encoders = build_encoders(config, ordered, tokens, pretrained=pretrained, starts=starts)
+    profile = starts.profile if "dna" in ordered else None
+    model = HypertaxModel(config, encoders, tokens, profile)
     # Last, so that everything else is drawn as without adapters.
     for modality, encoder in model.encoders.items():
         prepare_encoder(modality, encoder, config)
     return model
-
-
-def build_model(
-    config: RunConfig, specimens: pd.DataFrame, index: TaxonIndex, training: np.ndarray
-) -> HypertaxModel:
-    """A new model for a table: the modalities it has, a tokenizer of its training specimens' names,
-    weights from `config.seed`.
-
-    Args:
-        config: the whole configuration.
-        specimens: N specimens.
-        index: of the same specimens.
-        training: (N,) bool, the specimens whose names may be used.
-
-    Raises:
-        ValueError: the data leave nothing to learn from, or an encoder cannot be had as it is
-        configured.
-    """
-    views = views_of(specimens)
-    require_something_to_learn(config, views)
-    modalities = [m for m in config.views.split("+") if m in views]
-    if len(index.taxa):
-        modalities.append("text")
-    if config.text_encoder == TAXON_TABLE:
-        tokens = TaxonTokens.train(index, training)
-    elif config.text_encoder == "transformer":
-        seen = np.unique(index.full_text[training])
-        tokens = TextTokens.train([index.texts[i] for i in seen if i >= 0])
-    else:
-        tokens = pretrained_tokens(config.text_encoder)
-    torch.manual_seed(config.seed)
-    return assemble_model(config, tuple(modalities), tokens, pretrained=config.preset == "paper")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name, load_specimens
 from hypertax.data.views import views_of
 from hypertax.study.rows import Row, applicable, load_rows
@@ -49,7 +50,7 @@ def load_study(
     *,
     dataset: str,
     experiment: str = "core",
-    preset: str = "tiny",
+    preset: str = DEFAULT_PRESET,
     seeds: int = 1,
     data_seed: int = 0,
     published_as: str | None = None,
@@ -86,7 +87,12 @@ def load_study(
         **parameters,
     )
     tables, figures = result_folders(
-        dataset, notebook, experiment=published_as or experiment, publish=publish, output=output
+        dataset,
+        notebook,
+        experiment=published_as or experiment,
+        preset=preset,
+        publish=publish,
+        output=output,
     )
     return Study(data_set_name(dataset), specimens, rows, runs, tables, figures)
 
@@ -96,7 +102,7 @@ def collect_runs(
     specimens: pd.DataFrame,
     *,
     dataset: str,
-    preset: str = "tiny",
+    preset: str = DEFAULT_PRESET,
     seeds: int = 1,
     output: str | None = None,
     **parameters,
@@ -106,7 +112,7 @@ def collect_runs(
 
     Args:
         rows: of an experiment. specimens: the table that they are trained on.
-        dataset: its name or path. preset: "tiny", "paper".
+        dataset: its name or path. preset: one of `hypertax.config.presets.PRESETS`.
         seeds: how many runs of each row, with the seeds 0, 1 and so on.
         output: the runs folder; None is `runs/`.
         parameters: `RunConfig` fields given to every row (device, epochs ...); None leaves the

@@ -2,7 +2,7 @@
 notebook executed by `run`.
 
 python -m hypertax.study.pipeline run notebooks/03_train_hyperbolic.ipynb out.ipynb -p curvature 1.0
-python -m hypertax.study.pipeline paper --dataset simulated --seeds 3 --group core
+python -m hypertax.study.pipeline paper --dataset simulated --seeds 5 --group core
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hypertax.config.parameters import parse_value
-from hypertax.config.presets import PRESETS
+from hypertax.config.presets import DEFAULT_PRESET, PRESETS
 from hypertax.files import ROOT, processors, resolve, shown
-from hypertax.study.rows import load_rows
+from hypertax.study.rows import load_rows, published_place
 from hypertax.study.steps import (
     NotebookError,
     duration,
@@ -39,8 +39,8 @@ _MEMORY_PER_JOB = 2 * 2**30
 def paper(
     dataset: str = "simulated",
     *,
-    preset: str = "tiny",
-    seeds: int = 3,
+    preset: str = DEFAULT_PRESET,
+    seeds: int = 5,
     group: str = "core",
     cores: int = 0,
     profile: str = "",
@@ -77,7 +77,7 @@ def paper(
             f" {profile!r} has none."
         )
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
-    name = data_set_name(dataset)
+    name = str(published_place(data_set_name(dataset), preset))
     started = time.monotonic()
     with _alone(STAMPS / name):
         for reason in (STAMPS / name).glob("*.failed"):
@@ -221,8 +221,8 @@ def _parser() -> argparse.ArgumentParser:
     first.add_argument("--stamp", type=Path, required=True)
     whole = commands.add_parser("paper", help="execute the pipeline")
     whole.add_argument("--dataset", default="simulated")
-    whole.add_argument("--preset", default="tiny")
-    whole.add_argument("--seeds", default="3", help="number of seeds")
+    whole.add_argument("--preset", default=DEFAULT_PRESET)
+    whole.add_argument("--seeds", default="5", help="number of seeds")
     whole.add_argument("--group", default="core", help="group of rows in experiments.yaml")
     whole.add_argument(
         "--cores", default="0", help="notebooks at a time; 0: what the machine has room for"

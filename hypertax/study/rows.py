@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.config.run_config import RunConfig, in_space
 from hypertax.data.views import require_something_to_learn
 from hypertax.figures.looks import MARKERS, Look, looks_of
@@ -43,7 +44,7 @@ class Row:
     """Colour and marker in figures. They do not count when rows are compared."""
 
     def config(
-        self, dataset: str = "simulated", seed: int = 0, preset: str = "tiny", **extra: Any
+        self, dataset: str = "simulated", seed: int = 0, preset: str = DEFAULT_PRESET, **extra: Any
     ) -> RunConfig:
         """The configuration that the notebook makes of this row; `extra` takes the place of the
         row's own parameters.
@@ -80,6 +81,11 @@ class Sweep:
     def looks(self) -> dict[str, Look]:
         """line -> the look of its first row."""
         return {line: row.look for line, (row, *_) in self.lines.items() if row.look}
+
+
+def published_place(name: str, preset: str) -> Path:
+    """The folder of a data set's results at a preset, below `tables` and `figures`."""
+    return Path(name) if preset == DEFAULT_PRESET else Path(name) / preset
 
 
 def load_groups(path: Path = EXPERIMENTS) -> dict[str, list[Row]]:

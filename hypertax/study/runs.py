@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name
 from hypertax.embeddings import Embeddings
 from hypertax.files import ROOT
-from hypertax.study.rows import Row
+from hypertax.study.rows import Row, published_place
 from hypertax.training.runs import Run, runs_folder
 
 
@@ -126,18 +127,20 @@ def result_folders(
     notebook: str,
     *,
     experiment: str = "core",
+    preset: str = DEFAULT_PRESET,
     publish: bool = False,
     output: str | None = None,
 ) -> tuple[Path, Path]:
     """Where a notebook writes its tables and its figures.
 
-    The pipeline publishes to `tables/<dataset>` and `figures/<dataset>`, groups of rows other than
-    `core` to a folder of their own in them; a notebook run by itself keeps to
-    `runs/<notebook>-<dataset>`.
+    The pipeline publishes to `tables/<dataset>` and `figures/<dataset>`, presets other than the
+    default one and groups of rows other than `core` to folders of their own in them; a notebook run
+    by itself keeps to `runs/<notebook>-<dataset>`.
     """
     name = data_set_name(dataset)
     if publish:
-        place = Path(name) if experiment == "core" else Path(name) / experiment
+        place = published_place(name, preset)
+        place = place if experiment == "core" else place / experiment
         return ROOT / "tables" / place, ROOT / "figures" / place
     own = runs_folder(output) / f"{notebook}-{name}"
     return own / "tables", own / "figures"

@@ -23,6 +23,7 @@ import pandas as pd
 
 from hypertax.config.devices import require_device
 from hypertax.config.parameters import parse_value, refuse_unknown
+from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     try:
         refuse_unknown(given, [*PARAMETERS, "output"], "a run")
-        output, preset = given.pop("output", None), given.pop("preset", "tiny")
+        output, preset = given.pop("output", None), given.pop("preset", DEFAULT_PRESET)
         if given.get("space") == "euclidean":
             given = {**in_space("euclidean"), **given}
         config = RunConfig.create(preset, **given)

@@ -18,6 +18,9 @@ def build_optimizer(model: HypertaxModel, config: RunConfig) -> torch.optim.Opti
         model: whose parameters are trained. config: rates, decay and the kind of optimiser.
     """
     rates = {"encoders.image.": config.image_rate, "encoders.text.": config.text_rate}
+    if config.dna_rate != 1:
+        # The projection begins with the encoder's start, too.
+        rates |= dict.fromkeys(("encoders.dna.", "projections.dna."), config.dna_rate)
     groups = []
     for part in ("", *rates):
         own = [

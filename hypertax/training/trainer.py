@@ -26,9 +26,11 @@ from hypertax.data.progress import progress_bar
 from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.epoch_choice import selection_words
 from hypertax.files import atomic_path, processors, shown
+from hypertax.model.build import build_model
 from hypertax.model.embedding import embed
-from hypertax.model.model import HypertaxModel, build_model
+from hypertax.model.model import HypertaxModel
 from hypertax.training.checkpoints import Checkpoints, Progress, TrainingInterrupted
 from hypertax.training.divergence import require_finite, require_finite_weights
 from hypertax.training.large_batch import LargeBatch
@@ -68,8 +70,7 @@ def train_here(
         progress: print, and show a progress bar.
 
     Raises:
-        TrainingDiverged: the loss is not finite; names the epoch.
-        TrainingInterrupted: somebody interrupted it; says what is saved.
+        TrainingDiverged: the loss is not finite. TrainingInterrupted: somebody interrupted it.
         ValueError: the device is not there, or the run cannot be written.
     """
     # Every random number comes from the seed and the epoch, so that a resumed run goes on as it would
@@ -84,10 +85,9 @@ def unaligned(
     output: str | Path | None = None,
     progress: bool = True,
 ) -> Run:
-    """The run of a model before any training, as a baseline.
+    """The run of a model before any training: its encoders are as they begin, pretrained or random.
 
-    Its encoders are pretrained in the preset `paper`, and randomly initialised where they are
-    trained from scratch. Arguments as for `train_here`.
+    Arguments as for `train_here`.
     """
 
     def validated(trainer: Trainer) -> Run:
@@ -156,8 +156,7 @@ class Trainer:
         model = build_model(config, self.specimens, self.index, self.is_training)
         self.model = model.to(self.device)
         if self.accelerator.num_processes > 1:
-            # Equal seeds made them equal; the first one's are what counts.
-            for value in self.model.state_dict().values():
+                for value in self.model.state_dict().values():
                 value.copy_(broadcast(value))
         objective = Objective(config, self.index, self.model, self.device)
         self.step = LargeBatch(objective, self.accelerator, config.micro_batch)
@@ -233,7 +232,8 @@ class Trainer:
                 at.history.append(losses | self.validate(at.epoch))
                 score = at.history[-1]["selection"]
                 bar.set_postfix(loss=f"{losses['loss']:.3f}", validation=f"{score:.3f}")
-                if at.best is None or score > at.history[at.best]["selection"]:
+                # Without a score the last epoch is taken.
+                if at.best is None or not score <= at.history[at.best]["selection"]:
                     at.best = at.epoch
                     self.checkpoints.save_best(at.epoch)
                 self.checkpoint()
@@ -281,6 +281,8 @@ class Trainer:
         table = self.specimens.iloc[self.validation_rows].reset_index(drop=True)
         index = self.index.take(self.validation_rows)
         embeddings = embed(self.model, table, data=self.validation_data, index=index)
+        if not epoch and self.progress:
+            print(selection_words(embeddings))
         return {
             "epoch": epoch,
             "step": epoch * self.steps_per_epoch,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.accuracy import selection_score
 from hypertax.evaluation.cones import geometry
+from hypertax.evaluation.epoch_choice import selection_score
 from hypertax.geometry.spaces import CapSpace
 from hypertax.model.model import HypertaxModel
 

@@ -11,7 +11,7 @@ from benchmarks.paper import BROADCAST, METHODS, invented, step_costs
 from hypertax.config.run_config import RunConfig
 from hypertax.data.check import check_specimens
 from hypertax.data.taxon_index import TaxonIndex
-from hypertax.model.model import build_model
+from hypertax.model.build import build_model
 from hypertax.training.objective import Objective
 
 

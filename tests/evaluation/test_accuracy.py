@@ -16,7 +16,6 @@ from hypertax.evaluation.accuracy import (
     evaluate,
     harmonic_mean,
     query_counts,
-    selection_score,
 )
 from hypertax.evaluation.comparison import compare
 from hypertax.evaluation.label_transfer import example_queries, predictions
@@ -206,34 +205,6 @@ def test_a_missing_modality_or_split_or_rank_leaves_no_row():
     assert scores.loc[scores["split"] == "seen", "value"].notna().all()
     with pytest.raises(ValueError, match="stage must be"):
         evaluate(e, "train")
-
-
-@pytest.mark.parametrize("space", ["lorentz", "euclidean"])
-def test_selection_is_the_mean_of_the_validation_scores(space):
-    e = random_embeddings(space)
-    summary = selection_score(e)
-    scores = evaluate(e, "val", ks=(1,), rankings=("distance",))
-    scores = scores[
-        (scores["rank"] == "species")
-        & (scores["average"] == "macro")
-        & (scores["protocol"] == "standard")
-    ]
-    names = {"DNA to DNA": "dna", "image to image": "image", "image to DNA": "cross"}
-    found = {
-        f"val_{names[p]}_{s}": v
-        for p, s, v in scores[["pairing", "split", "value"]].itertuples(index=False)
-        if s != "harmonic"
-    }
-    assert len(found) == 6
-    assert summary == pytest.approx({**found, "selection": np.mean(list(found.values()))})
-
-
-def test_selection_without_images():
-    summary = selection_score(random_embeddings(modalities=("dna",)))
-    assert np.isnan(summary["val_image_seen"]) and np.isnan(summary["val_cross_unseen"])
-    assert summary["selection"] == pytest.approx(
-        (summary["val_dna_seen"] + summary["val_dna_unseen"]) / 2
-    )
 
 
 def test_retrieval_examples_agree_with_the_ranking():

@@ -21,7 +21,8 @@ from hypertax.losses.contrastive import taxon_contrastive_loss
 from hypertax.losses.entailment import Cones, cone_loss
 from hypertax.losses.inputs import View
 from hypertax.model.embedding import embed
-from hypertax.model.model import HypertaxModel, build_model
+from hypertax.model.build import build_model
+from hypertax.model.model import HypertaxModel
 from hypertax.taxonomy import RANKS
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective

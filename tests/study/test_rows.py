@@ -45,7 +45,7 @@ def test_what_a_group_sweeps_is_read_from_its_entry():
     assert width.parameter == "embed_dim" and width.axis == "dimensions"
     settings = width.settings(load_rows("width"))
     assert settings["Hyperbolic CL, 8 dimensions"] == ("Hyperbolic CL", 8)
-    assert settings["Euclidean CL"] == ("Euclidean CL", 128)
+    assert settings["Euclidean CL"] == ("Euclidean CL", 256)
     assert {value for _, value in settings.values()} == {8, 16, 32, 64, 128, 256}
     core = {row.label: row.look for row in load_rows("core")}
     assert width.looks() == {name: core[name] for name in ("Euclidean CL", "Hyperbolic CL")}

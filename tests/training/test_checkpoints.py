@@ -21,7 +21,8 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.barcodes.codes import base_codes
 from hypertax.data.batches import Batch
 from hypertax.data.taxon_index import TaxonIndex
-from hypertax.model.model import HypertaxModel, build_model
+from hypertax.model.build import build_model
+from hypertax.model.model import HypertaxModel
 from hypertax.model.tokens import TextTokens, kmer_vocabulary
 from hypertax.training.objective import Objective
 

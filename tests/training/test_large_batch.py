@@ -20,7 +20,7 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.batches import loader
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
-from hypertax.model.model import build_model
+from hypertax.model.build import build_model
 from hypertax.training.large_batch import LargeBatch
 from hypertax.training.objective import Objective
 

@@ -9,7 +9,7 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.batches import loader
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.losses.terms import TERM_LABELS
-from hypertax.model.model import build_model
+from hypertax.model.build import build_model
 from hypertax.training.objective import Objective
 
 OBJECTIVES = {

@@ -14,6 +14,7 @@ BASES = "ACGT"
 UNKNOWN, BEYOND = len(BASES), len(BASES) + 1
 """Codes of a letter other than A, C, G, T, and of the places beyond the read."""
 BARCODE_LENGTH = 660
+SHIFT = 30
 KMER_LENGTH = 5
 KMER_SPECIALS = ("[MASK]", "[UNK]")
 """Before the k-mers in the vocabulary; a k-mer with a letter other than A, C, G, T is unknown
@@ -60,10 +61,18 @@ def kmer_codes(bases: Tensor, specials: int = len(KMER_SPECIALS), k: int = KMER_
 
 @dataclass(frozen=True)
 class BarcodeCodes:
-    """What a DNA encoder reads: base codes as they are (`specials` 0), or k-mer tokens after that
-    many special ones."""
+    """What a DNA encoder reads of unaligned barcodes: base codes as they are (`specials` 0), or
+    k-mer tokens after that many special ones."""
 
     specials: int = 0
+
+    shift = SHIFT
+    """In training, a read begins up to this many bases earlier or later: real reads are not
+    aligned."""
+
+    def read(self, barcodes: pd.Series, *, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Base codes (N, 660) of barcodes, and which specimens have one, (N,) bool."""
+        return base_codes(barcodes), np.array([isinstance(read, str) for read in barcodes], bool)
 
     @property
     def unknown(self) -> int:
