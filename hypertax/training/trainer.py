@@ -156,7 +156,7 @@ class Trainer:
         model = build_model(config, self.specimens, self.index, self.is_training)
         self.model = model.to(self.device)
         if self.accelerator.num_processes > 1:
-                for value in self.model.state_dict().values():
+            for value in self.model.state_dict().values():
                 value.copy_(broadcast(value))
         objective = Objective(config, self.index, self.model, self.device)
         self.step = LargeBatch(objective, self.accelerator, config.micro_batch)

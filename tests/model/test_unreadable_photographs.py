@@ -8,7 +8,7 @@ from small_reads import small_reads
 from hypertax.config.run_config import RunConfig
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.model.embedding import embed
-from hypertax.model.model import build_model
+from hypertax.model.build import build_model
 
 
 @pytest.fixture
