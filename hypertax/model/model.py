@@ -187,7 +187,8 @@ class HypertaxModel(nn.Module):
         size = self.config.image_size if "image" in self.modalities else 0
         features = None
         if size and self.config.cached_views:
-            features = features_of(self.config, specimens, self.config.cached_views if augment else 1)
+            views = self.config.cached_views if augment else 1
+            features = features_of(self.config, specimens, views)
         return Specimens(specimens, index, codes, size, augment, features)
 
     def parameter_counts(self) -> pd.DataFrame:

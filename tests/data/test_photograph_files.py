@@ -28,7 +28,7 @@ from hypertax.data.photograph_files import (
     read_photograph,
 )
 from hypertax.data.specimens import fingerprint
-from tests.data.test_check import table_of
+from test_check import table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 WIDTH, HEIGHT = 60, 48
