@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "model": ["HypertaxModel", "assemble_model", "build_model"],
         "embedding": ["embed"],
+        "checked": ["ModelRefused"],
         "encoders": ["EncoderUnavailable", "build_encoders"],
         "image_features": ["ImageFeatures", "frozen_features"],
         "pretrained_images": ["FrozenEncoder", "frozen_encoder"],

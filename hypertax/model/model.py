@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
+from hypertax.model import checked
 from hypertax.model.encoders import build_encoders, prepare_encoder, pretrained_tokens
 from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
 from hypertax.model.tokens import TextTokens
@@ -213,29 +215,33 @@ class HypertaxModel(nn.Module):
             )
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> HypertaxModel:
+    def from_pretrained(cls, folder: Path, *, trusted: Iterable[str] = ()) -> HypertaxModel:
         """Read what `save_pretrained` wrote; the model embeds exactly as the saved one.
+
+        The folder may be a stranger's: all of it is checked (`hypertax.model.checked`).
+
+        Args:
+            folder: with the model's files.
+            trusted: names of checkpoints of a hub that the model may name, beside the presets'.
 
         Raises:
             FileNotFoundError: a file of the model is missing.
+            ModelRefused: a file is not what a model has; one sentence.
+            EncoderUnavailable: a checkpoint that it names cannot be had.
         """
         folder = Path(folder)
-        for name in ("config.yaml", "tokenizer.json", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no trained model: {name} is missing.")
-        description = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        modalities = tuple(description.pop("modalities"))
-        # Embedding some specimens does not pay for compiling, and may happen where nothing can
-        # compile.
-        description["compile"] = False
-        kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
-        model = assemble_model(
-            RunConfig.from_dict(description),
-            modalities,
-            kind.load(folder / "tokenizer.json"),
-            pretrained=False,
-        )
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        with checked.refusing(folder):
+            checked.check_files(folder)
+            with checked.refusing(folder, "config.yaml"):
+                config, modalities = checked.read_config(folder, trusted)
+            with checked.refusing(folder, "tokenizer.json"):
+                tokens = checked.read_tokens(folder, config)
+            shapes = checked.read_shapes(folder)
+            checked.check_sizes(folder, config, modalities, tokens, shapes)
+            model = assemble_model(config, modalities, tokens, pretrained=False)
+            weights = load_file(folder / "model.safetensors")
+            checked.check_weights(folder, model, config, weights)
+            model.load_state_dict(weights)
         return model.eval()
 
 
