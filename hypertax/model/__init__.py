@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "build": ["build_model"],
         "model": ["HypertaxModel", "assemble_model"],
         "embedding": ["embed"],
+        "checked": ["ModelRefused"],
         "encoders": ["EncoderUnavailable", "build_encoders"],
         "image_features": ["ImageFeatures", "frozen_features"],
         "pretrained_images": ["FrozenEncoder", "frozen_encoder"],

@@ -30,7 +30,7 @@ from hypertax.model.pretrained_images import (
     unavailable,
 )
 from hypertax.model.starts import AlignedBarcodeEncoder, FeatureEncoder, Starts
-from hypertax.model.tokens import TextTokens, check_kmer_vocabulary
+from hypertax.model.tokens import TextTokens, check_kmer_vocabulary, hub_name
 
 
 class ImageEncoder(nn.Module):
@@ -182,7 +182,7 @@ def barcode_encoder(
             _small_bert(vocabulary=4**5 + len(KMER_SPECIALS), hidden=128, layers=3, positions=132),
             padding=-1,
         )
-    backbone = _checkpoint("dna_encoder", config.dna_encoder, pretrained)
+    backbone = checkpoint_model("dna_encoder", config.dna_encoder, pretrained)
     check_kmer_vocabulary(Path(config.dna_encoder), backbone.config.vocab_size)
     return TransformerEncoder(backbone, padding=-1)
 
@@ -197,7 +197,7 @@ def text_encoder(
     if config.text_encoder == "transformer":
         backbone = _small_bert(vocabulary=tokens.size, hidden=64, layers=2, positions=tokens.length)
     else:
-        backbone = _checkpoint("text_encoder", config.text_encoder, pretrained)
+        backbone = checkpoint_model("text_encoder", config.text_encoder, pretrained)
     return TransformerEncoder(backbone, padding=tokens.padding)
 
 
@@ -312,18 +312,28 @@ def _small_bert(vocabulary: int, hidden: int, layers: int, positions: int) -> nn
     return BertModel(shape, add_pooling_layer=False)
 
 
-def _checkpoint(parameter: str, name: str, pretrained: bool) -> nn.Module:
+def checkpoint_model(parameter: str, name: str, pretrained: bool) -> nn.Module:
+    """A BERT-like model of transformers without its pooler.
+
+    Args:
+        parameter: the field of the configuration that names it. name: a local folder, or a
+        repository of the hub, with `@revision` where it must be that one. pretrained: load the
+        weights too.
+
+    Raises:
+        EncoderUnavailable: it cannot be had.
+    """
     from transformers import AutoConfig, AutoModel
 
+    repository, revision = hub_name(name)
+    # No code from a hub is run, whatever the folder's configuration asks for.
+    safe = {"revision": revision or "main", "trust_remote_code": False}
     try:
-        # No code from a hub is run, whatever the folder's configuration asks for.
         if pretrained:
-            backbone = AutoModel.from_pretrained(
-                name, use_safetensors=True, trust_remote_code=False
-            )
+            backbone = AutoModel.from_pretrained(repository, use_safetensors=True, **safe)
         else:
             backbone = AutoModel.from_config(
-                AutoConfig.from_pretrained(name, trust_remote_code=False), trust_remote_code=False
+                AutoConfig.from_pretrained(repository, **safe), trust_remote_code=False
             )
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise unavailable(parameter, name, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hypertax.config.run_config import ALIGNED, TAXON_TABLE, RunConfig
+from hypertax.config.run_config import ALIGNED, RunConfig
 from hypertax.data.barcodes.aligned import AlignedCodes
 from hypertax.data.barcodes.alignment import Profile
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
@@ -21,6 +22,7 @@ from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
+from hypertax.model import checked
 from hypertax.model.encoders import build_encoders, prepare_encoder
 from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
 from hypertax.model.starts import (
@@ -230,32 +232,36 @@ class HypertaxModel(nn.Module):
                 temporary.write_bytes(self.profile.to_bytes())
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> HypertaxModel:
+    def from_pretrained(cls, folder: Path, *, trusted: Iterable[str] = ()) -> HypertaxModel:
         """Read what `save_pretrained` wrote; the model embeds exactly as the saved one.
+
+        The folder may be a stranger's: all of it is checked (`hypertax.model.checked`).
+
+        Args:
+            folder: with the model's files.
+            trusted: names of checkpoints of a hub that the model may name, beside the presets'.
 
         Raises:
             FileNotFoundError: a file of the model is missing.
+            ModelRefused: a file is not what a model has; one sentence.
+            EncoderUnavailable: a checkpoint that it names cannot be had.
         """
         folder = Path(folder)
-        for name in ("config.yaml", "tokenizer.json", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no trained model: {name} is missing.")
-        description = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        modalities = tuple(description.pop("modalities"))
-        # Embedding some specimens does not pay for compiling, and may happen where nothing can
-        # compile.
-        description["compile"] = False
-        kind = TaxonTokens if description["text_encoder"] == TAXON_TABLE else TextTokens
-        config, weights = RunConfig.from_dict(description), load_file(folder / "model.safetensors")
-        profile = read_profile(folder / "profile.hmm")
-        model = assemble_model(
-            config,
-            modalities,
-            kind.load(folder / "tokenizer.json"),
-            pretrained=False,
-            starts=Starts(profile, features=feature_width(config)),
-        )
-        model.load_state_dict(weights)
+        with checked.refusing(folder):
+            checked.check_files(folder)
+            with checked.refusing(folder, "config.yaml"):
+                config, modalities = checked.read_config(folder, trusted)
+            with checked.refusing(folder, "tokenizer.json"):
+                tokens = checked.read_tokens(folder, config)
+            shapes = checked.read_shapes(folder)
+            checked.check_sizes(folder, config, modalities, tokens, shapes)
+            with checked.refusing(folder, "profile.hmm"):
+                profile = read_profile(folder, config, modalities)
+            starts = Starts(profile, features=feature_width(config))
+            model = assemble_model(config, modalities, tokens, pretrained=False, starts=starts)
+            weights = load_file(folder / "model.safetensors")
+            checked.check_weights(folder, model, config, weights)
+            model.load_state_dict(weights)
         return model.eval()
 
 

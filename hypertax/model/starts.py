@@ -289,13 +289,20 @@ def _key(*parts: str | bytes) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_profile(path: Path) -> Profile | None:
-    """The profile in a model's folder; None where it has none.
+def read_profile(
+    folder: Path, config: RunConfig, modalities: tuple[str, ...]
+) -> Profile | None:
+    """The profile in a model's folder; None where the model aligns nothing.
 
     Raises:
-        ValueError: one sentence, where the file is broken.
+        ValueError: the file is missing or broken.
     """
-    return Profile.from_bytes(path.read_bytes()) if path.is_file() else None
+    if not aligns(config) or "dna" not in modalities:
+        return None
+    path = folder / "profile.hmm"
+    if not path.is_file():
+        raise ValueError("it is missing, and the model reads aligned barcodes")
+    return Profile.from_bytes(path.read_bytes())
 
 
 def projection_of(encoder: nn.Module, width: int) -> nn.Linear:

@@ -78,6 +78,15 @@ def _own_vocabulary(folder: Path) -> dict[str, int]:
     return {}
 
 
+def hub_name(name: str) -> tuple[str, str | None]:
+    """A checkpoint's repository and revision: `owner/name@revision` is one revision, a tag, a
+    branch or a commit; None without one, and for a local folder."""
+    if Path(name).is_dir() or "@" not in name:
+        return name, None
+    repository, _, revision = name.partition("@")
+    return repository, revision
+
+
 class TextTokens:
     """Names to token ids, by a tokenizer trained on the data's own names or that of a
     checkpoint."""
@@ -112,7 +121,15 @@ class TextTokens:
         local = Path(name) / "tokenizer.json"
         if local.is_file():
             return cls(Tokenizer.from_file(str(local)))
-        return cls(AutoTokenizer.from_pretrained(name, use_fast=True).backend_tokenizer)
+        repository, revision = hub_name(name)
+        return cls(
+            AutoTokenizer.from_pretrained(
+                repository,
+                revision=revision or "main",
+                use_fast=True,
+                trust_remote_code=False,
+            ).backend_tokenizer
+        )
 
     @classmethod
     def load(cls, path: Path) -> TextTokens:

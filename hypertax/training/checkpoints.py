@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from hypertax.files import atomic_path, shown
 from hypertax.model.model import HypertaxModel
 from hypertax.training.large_batch import random_state, set_random_state
-from hypertax.training.records import digest
+from hypertax.records import digest
 
 CHECKPOINT, BEFORE = "checkpoint.pt", "checkpoint-before.pt"
 BEST, BROKEN = "best-{}.safetensors", "broken-"

@@ -38,10 +38,10 @@ WITHOUT_EFFECT = (
     "hypertax.data.progress",
     "hypertax.data.simulation",
     "hypertax.data.table",
+    "hypertax.records",
     "hypertax.sources",
     "hypertax.training.identity",
     "hypertax.training.locks",
-    "hypertax.training.records",
     "hypertax.training.runs",
 )
 """Modules and packages that the trainer imports and that cannot change a result."""

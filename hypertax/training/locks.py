@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from hypertax.files import make_folder, shown, writing
-from hypertax.training.records import is_recorded
+from hypertax.records import is_recorded
 
 LOCKS = ".locks"
 """The folder of the locks, in that of the runs: an empty file a run."""

@@ -23,7 +23,7 @@ from hypertax.embeddings import Embeddings
 from hypertax.files import HOME, ROOT, note, remove_abandoned, resolve, shown, write_text
 from hypertax.training.identity import behaviour, own_fingerprint, run_key
 from hypertax.training.locks import training_alone
-from hypertax.training.records import ENVIRONMENT, damage, file_records, is_recorded
+from hypertax.records import ENVIRONMENT, damage, file_records, is_recorded
 
 PACKAGES = (
     "torch",

@@ -19,7 +19,7 @@ from hypertax.files import NotWritten
 from hypertax.training.checkpoints import TrainingInterrupted
 from hypertax.training.divergence import TrainingDiverged, require_finite_weights
 from hypertax.training.launch import train
-from hypertax.training.records import NEEDED, damage
+from hypertax.records import NEEDED, damage
 from hypertax.training.runs import finished, runs_folder
 from hypertax.training.trainer import Trainer, train_here
 

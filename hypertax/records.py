@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 ENVIRONMENT = "environment.json"
 NEEDED = ("config.yaml", "tokenizer.json", "model.safetensors", "history.csv", "embeddings.parquet")
 """What every run has."""
+_LONGEST = 2**22
+"""Bytes of the longest record."""
 _LATER = ("environment.json", "notebook.ipynb", "unreadable_images.txt")
 """What is written after the record, or anew by those who read the run."""
 _WORKING = ("checkpoint", "best", "broken-")
@@ -45,23 +48,27 @@ def is_recorded(folder: Path) -> bool:
     return (folder / ENVIRONMENT).is_file()
 
 
-def damage(folder: Path) -> str | None:
+def damage(folder: Path, names: Iterable[str] | None = None) -> str | None:
     """What is wrong with a finished run, in a few words; None where it is whole.
 
     Args:
         folder: of a run whose `environment.json` is there.
+        names: of the files that count; all that belong to the run by default.
     """
+    path = folder / ENVIRONMENT
     try:
-        record = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if path.stat().st_size > _LONGEST:
+            return f"{ENVIRONMENT} is too long"
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return f"{ENVIRONMENT} cannot be read"
     files = record.get("files") if isinstance(record, dict) else None
     if not isinstance(files, dict):
         return f"{ENVIRONMENT} does not say which files belong to it"
-    for name in dict.fromkeys([*NEEDED, *files]):
+    for name in names or dict.fromkeys([*NEEDED, *files]):
         told = files.get(name)
         if not isinstance(told, dict) or Path(name).name != name:
-            return f"{ENVIRONMENT} does not describe {name}"
+            return f"{ENVIRONMENT} does not describe {name[:80]!r}"
         path = folder / name
         try:
             if path.stat().st_size != told.get("bytes") or digest(path) != told.get("sha256"):
