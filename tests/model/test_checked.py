@@ -20,7 +20,8 @@ from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import write_text
 from hypertax.model.checked import ModelRefused
 from hypertax.model.encoders import EncoderUnavailable
-from hypertax.model.model import HypertaxModel, build_model
+from hypertax.model.build import build_model
+from hypertax.model.model import HypertaxModel
 from hypertax.records import file_records
 
 SMALL = {"embed_dim": 8, "image_size": 32}
