@@ -119,7 +119,7 @@ rule specimens:
         made_from=SPECIMENS,
         given=shlex.quote(DATASET),
     shell:
-        "{PYTHON:q} -m hypertax.study.pipeline prepare {params.given} --stamp {output}"
+        "{PYTHON:q} -m hypertax.study.pipeline prepare {params.given} --preset {PRESET} --stamp {output}"
 
 
 rule data:

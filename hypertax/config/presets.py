@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "embed_dim": 256,
         "image_size": 128,
         "epochs": 4,
-        "steps": 400,
+        "steps": 200,
         "batch_size": 256,
         "learning_rate": 1e-3,
         "dna_rate": 0.1,

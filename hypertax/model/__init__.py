@@ -9,7 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "build": ["build_model"],
+        "build": ["build_model", "compute_starts"],
         "model": ["HypertaxModel", "assemble_model"],
         "embedding": ["embed"],
         "checked": ["ModelRefused"],

@@ -7,12 +7,14 @@ import pandas as pd
 import torch
 
 from hypertax.config.run_config import TAXON_TABLE, RunConfig
+from hypertax.data.barcodes.aligned import AlignedCodes
+from hypertax.data.split import TRAINING_SPLITS
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.data.views import require_something_to_learn, views_of
 from hypertax.model.encoders import pretrained_tokens
 from hypertax.model.lineage_vectors import TaxonTokens
 from hypertax.model.model import HypertaxModel, assemble_model
-from hypertax.model.starts import begin_taxa, feature_width, read_starts
+from hypertax.model.starts import begin_taxa, feature_width, features_of, read_starts
 from hypertax.model.tokens import TextTokens
 
 
@@ -54,3 +56,19 @@ def build_model(
         begin_taxa(model.encoders["text"], tokens, starts.dna, codes, index.take(own))
         model.fit_cones()
     return model
+
+
+def compute_starts(config: RunConfig, specimens: pd.DataFrame) -> None:
+    """Align a table's barcodes and compute its photographs' features, with progress: what is kept
+    on disk, runs that follow take from there.
+
+    Args:
+        config: of a run. specimens: N specimens, with splits.
+    """
+    training = specimens["split"].isin(TRAINING_SPLITS).to_numpy()
+    starts, _ = read_starts(config, specimens, training, 0)
+    if starts.profile:
+        AlignedCodes(starts.profile).read(specimens["barcode"])
+    if config.cached_views and "image" in config.views.split("+"):
+        features_of(config, specimens[training], config.cached_views)
+        features_of(config, specimens, 1)

@@ -218,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--stamp", type=Path, help="file to write on success")
     first = commands.add_parser("prepare", help="have a data set ready")
     first.add_argument("dataset")
+    first.add_argument("--preset", default=DEFAULT_PRESET)
     first.add_argument("--stamp", type=Path, required=True)
     whole = commands.add_parser("paper", help="execute the pipeline")
     whole.add_argument("--dataset", default="simulated")
@@ -244,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return 0
         if given.command == "prepare":
-            prepare(given.dataset, given.stamp)
+            prepare(given.dataset, given.preset, given.stamp)
             return 0
         for name in ("seeds", "cores"):
             if not getattr(given, name).isdecimal():

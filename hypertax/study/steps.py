@@ -62,19 +62,23 @@ def run(
         say(f"{stamp.stem}: done in {took}")
 
 
-def prepare(dataset: str, stamp: Path) -> None:
-    """Have a data set's specimens ready, as every notebook reads them; `stamp` is written on
-    success, its `.failed` otherwise.
+def prepare(dataset: str, preset: str, stamp: Path) -> None:
+    """Have a data set's specimens ready, as every notebook reads them, and what a preset's encoders
+    start from; `stamp` is written on success, its `.failed` otherwise.
 
     Raises:
         NotebookError: one sentence.
     """
     from hypertax.data import load_specimens
+    from hypertax.model import compute_starts
 
     started = time.time()
     say(f"{stamp.stem}: started")
     try:
-        count = len(load_specimens(dataset))
+        specimens = load_specimens(dataset)
+        count = len(specimens)
+        # Or every run that begins at once would compute it for itself.
+        compute_starts(RunConfig.create(preset, dataset=dataset), specimens)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         write_text(_reason(stamp), f"{reason}\n")
