@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypertax.data.images import refuse_many_unreadable
+
 
 class FeatureViews:
     """Features of a few fixed views of each photograph; as `hypertax.data.images.Photographs`.
@@ -14,11 +16,16 @@ class FeatureViews:
         values: (N, V, F) floats, view 0 the plain photograph.
         present: (N,) bool, whether there is a photograph that can be read.
         files: those that cannot be read.
+
+    Raises:
+        UnreadableImages: they are more than a training should do without, as in
+            `hypertax.data.images`.
     """
 
     def __init__(self, values: np.ndarray, present: np.ndarray, files: list[str]) -> None:
         self.values, self.files = values, list(files)
         self.present = torch.from_numpy(np.asarray(present, dtype=bool))
+        refuse_many_unreadable(int(self.present.sum()) + len(self.files), self.files)
 
     @property
     def width(self) -> int:

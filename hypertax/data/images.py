@@ -102,18 +102,9 @@ class Photographs:
             one) cannot be read.
         """
         self.present[rows], self.tried[rows] = read, self.has_path[rows]
-        tried, bad = int(self.tried.sum()), int((self.tried & ~self.present).sum())
-        if (tried >= JUDGED_FROM or tried == int(self.has_path.sum())) and bad > max(
-            1, MOST_UNREADABLE * tried
-        ):
-            first = ", ".join(shown(path) for path in self.unreadable()[:3]) + (
-                ", ..." if bad > 3 else ""
-            )
-            raise UnreadableImages(
-                f"{bad:,} of the {tried:,} images tried cannot be read, which is more than"
-                f" {MOST_UNREADABLE:.0%}: "
-                f"check that these files are there and whole: {first}"
-            )
+        tried = int(self.tried.sum())
+        if tried >= JUDGED_FROM or tried == int(self.has_path.sum()):
+            refuse_many_unreadable(tried, self.unreadable())
 
     def unreadable(self) -> list[str]:
         """The files that `note` was told cannot be read, in the table's order."""
@@ -190,6 +181,25 @@ def _middle(picture: Image.Image, side: int) -> Tensor:
     pixels = np.asarray(picture)[top : top + side, left : left + side]
     # Without a warning that the picture's own pixels are not to be written to.
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+
+def refuse_many_unreadable(tried: int, files: list[str]) -> None:
+    """Refuse to go on where too many photographs cannot be read.
+
+    Args:
+        tried: photographs, read or not.
+        files: those that cannot be read.
+
+    Raises:
+        UnreadableImages: they are more than `MOST_UNREADABLE` of those tried, and more than one.
+    """
+    if len(files) > max(1, MOST_UNREADABLE * tried):
+        first = ", ".join(map(shown, files[:3])) + (", ..." if len(files) > 3 else "")
+        raise UnreadableImages(
+            f"{len(files):,} of the {tried:,} images tried cannot be read, which is more than"
+            f" {MOST_UNREADABLE:.0%}: "
+            f"check that these files are there and whole: {first}"
+        )
 
 
 def normalised(view: Tensor) -> Tensor:

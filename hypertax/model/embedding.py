@@ -103,7 +103,7 @@ def _specimen_vectors(
 def _warn_of_unreadable(data: Specimens) -> None:
     files = data.photographs.unreadable() if data.photographs else []
     if files:
-        with_one = int(data.photographs.has_path.sum())
+        with_one = int(data.has_image.sum()) + len(files)
         named = ", ".join(map(shown, files[:3])) + (", ..." if len(files) > 3 else "")
         warnings.warn(
             f"{len(files):,} of the {with_one:,} photographs cannot be read and have no"

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -88,6 +89,16 @@ def frozen_encoder(name: str, size: int, device: str | torch.device = "cpu") -> 
     """
     if name in TINY_IMAGE_MODELS:
         raise ValueError(f"image_encoder {name!r} has no pretrained weights to take features from.")
+    return _frozen_lite0(str(device)) if name == LITE0 else _frozen(name, size, device)
+
+
+@lru_cache(maxsize=1)
+def _frozen_lite0(device: str) -> FrozenEncoder:
+    """Made once in a process, as several tables are read in a run; it is the same for any size."""
+    return _frozen(LITE0, 224, device)
+
+
+def _frozen(name: str, size: int, device: str | torch.device) -> FrozenEncoder:
     backbone = image_backbone(name, size, pretrained=True).eval().requires_grad_(False)
     mean, std = own_scale(backbone)
     digest = hashlib.sha256()

@@ -15,6 +15,7 @@ import sys
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image, features
@@ -29,7 +30,9 @@ from hypertax.data.photograph_files import (
     decoded,
     read_photograph,
 )
-from hypertax.data.specimens import fingerprint
+from hypertax.data.specimens import COLUMNS, fingerprint
+from hypertax.files import ROOT
+from hypertax.taxonomy import RANKS
 from test_check import table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -473,9 +476,8 @@ def test_a_table_names_the_rows_of_what_is_no_photograph(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "b.jpg").write_bytes(POSTSCRIPT)
     names = ["a.png", "pipe.jpg", "b.jpg", "none.jpg"]
-    table = table_of(*({"image": str(tmp_path / name)} for name in names))
     with pytest.raises(SpecimenTableError) as error:
-        check_specimens(table, source="mine.tsv", rows=[2, 3, 4, 5])
+        check_specimens(table(*(tmp_path / name for name in names)), source="mine.tsv", rows=[2, 3, 4, 5])
     lines = str(error.value).split("\n")
     (broken,) = [line for line in lines if "cannot be opened as an image" in line]
     (missing,) = [line for line in lines if "not found" in line]
@@ -484,7 +486,11 @@ def test_a_table_names_the_rows_of_what_is_no_photograph(tmp_path):
 
 
 def table(*paths):
-    return table_of(*({"image": str(path)} for path in paths))
+    """Specimens of one species, one for each file."""
+    found = pd.DataFrame({"sampleid": [f"S{n}" for n in range(len(paths))]})
+    names = dict(zip(RANKS, ("Diptera", "Culicidae", "Aedes", "Aedes aegypti"), strict=True))
+    found = found.assign(image=list(map(str, paths)), barcode=None, **names, split="train_seen")
+    return found[list(COLUMNS)].astype("str")
 
 
 def test_other_pixels_in_a_file_of_the_same_name_and_size_are_other_data(tmp_path):
@@ -533,3 +539,21 @@ def test_a_settled_file_is_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(photograph_files, "read_photograph", lambda path: pytest.fail("read"))
     assert content_digest(path) == first
     assert stat.S_ISREG(path.stat().st_mode)
+
+
+CASES = ROOT.parent / "shared" / "cases"
+
+
+@pytest.mark.parametrize(
+    ("case", "names", "far"),
+    [
+        ("image_16_bit_grey", ("g8.png", "g16.png", "g16.tif", "f32.tif"), 0.01),
+        ("image_exif_orientation", ("upright.jpg", "exif6.jpg"), 0.1),
+    ],
+)
+def test_the_files_of_a_case_look_alike(case, names, far):
+    if not (CASES / case).is_dir():
+        pytest.skip("the cases ../shared/cases are not on this machine")
+    photographs = Photographs([str(CASES / case / name) for name in names], 48)
+    views, read = photographs.view(torch.arange(len(names)), augment=False)
+    assert read.all() and (views - views[:1]).abs().max() <= far

@@ -78,7 +78,7 @@ def test_the_first_view_is_the_middle_of_the_photograph(model, files, tmp_path):
 def test_what_is_kept_is_what_was_computed_and_nothing_is_computed_again(model, files, tmp_path):
     once = features(files, tmp_path / "kept", views=3)
     calls = model.calls
-    again = features(files[::-1], tmp_path / "kept", views=3)
+    again = features(files[::-1], tmp_path / "kept", views=3, progress=True)
     assert model.calls == calls
     assert np.array_equal(again.values[::-1], once.values)
     shutil.rmtree(tmp_path / "kept")
