@@ -11,7 +11,8 @@ import pytest
 from score_cases import scores
 
 from hypertax.data.split import SPLITS
-from hypertax.evaluation.accuracy import PAIRINGS, harmonic_mean
+from hypertax.evaluation.accuracy import harmonic_mean
+from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.tables.accuracy import main_table, novel_table, ranking_table, split_table, topk_table
 from hypertax.tables.document import write_document
 from hypertax.tables.published import published_clibd_table
