@@ -146,7 +146,7 @@ def profile_of(reads: list[str], species: list[str | None]) -> Profile:
         return Profile.from_bytes(path.read_bytes())
     except (OSError, ValueError):
         pass
-    profile = Profile.build(reads, species, progress=True)
+    profile = Profile.build(reads, species)
     with atomic_path(path) as temporary:
         temporary.write_bytes(profile.to_bytes())
     return profile

@@ -89,6 +89,8 @@ def run_cases(
         "PYTHONHASHSEED": "0",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        # What one version aligned, the other must not take over.
+        "HYPERTAX_DATA": str(output / "data"),
     }
     output.mkdir()
     # -P: or this folder's own modules would be found before those of the standard library.

@@ -2,8 +2,8 @@
 training that has code of its own.
 
 `hypertax.training.behaviour` runs this file as a script, with the version to be run on PYTHONPATH.
-It asks little of the library, `RunConfig`, `train` and three constants, and finds them where commit
-cc6aee4 had them, too. Training in several processes is not among the runs; its tests compare it with one.
+It asks little of the library, `RunConfig`, `train` and three constants, and finds them where earlier
+commits had them, too. Training in several processes is not among the runs; its tests compare it with one.
 
     python -P behaviour_cases.py INPUTS OUTPUT CASE...
 """
@@ -38,6 +38,7 @@ CHECKPOINTS = {
     "workers": 0,
 }
 """Encoders in folders below the inputs."""
+STARTS = {"preset": "laptop", "cached_views": 2}
 UNALIGNED, INTERRUPTED, LARGE = "unaligned", "interrupted and resumed", "as large data are treated"
 CASES: dict[str, dict] = {
     UNALIGNED: FLAT,
@@ -77,6 +78,10 @@ CASES: dict[str, dict] = {
     "micro-batches": {"micro_batch": 6},
     INTERRUPTED: {"checkpoint_steps": 1, "seed": 1},
     LARGE: {"workers": 1, "seed": 2},
+    "strong starts, Euclidean lineage": {**STARTS, **FLAT, "recipe": "lineage"},
+    "strong starts, CL + SEL": STARTS,
+    "strong starts, nested": {**STARTS, "recipe": "nested"},
+    "aligned before a transformer": {"dna_encoder": "transformer", "align_barcodes": True},
 }
 """Parameters of each run, by what it is for."""
 SMALLER = (
@@ -107,8 +112,11 @@ def write_specimens(folder: Path) -> None:
     rng = np.random.default_rng(0)
     rows = []
     (folder / "images").mkdir(parents=True)
+    # Species of one marker, a fifth of whose bases are their own
+    ancestor = rng.choice(list("ACGT"), 300)
     for species in range(6):
-        bases = rng.choice(list("ACGT"), 300)
+        own = rng.random(300) < 0.2
+        bases = np.where(own, rng.choice(list("ACGT"), 300), ancestor)
         for i in range(11 if species < 4 else 10):
             read = bases.copy()
             read[rng.integers(0, 300, 6)] = rng.choice(list("ACGTN"), 6)

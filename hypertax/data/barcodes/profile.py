@@ -60,19 +60,12 @@ class Profile:
         return found / found.sum(axis=1, keepdims=True)
 
     @classmethod
-    def build(
-        cls,
-        reads: Sequence[str],
-        groups: Sequence[str | None],
-        *,
-        progress: bool = False,
-    ) -> Profile:
+    def build(cls, reads: Sequence[str], groups: Sequence[str | None]) -> Profile:
         """The profile of barcodes; the same barcodes give the same profile.
 
         Args:
             reads: barcodes in IUPAC codes without gaps; some may be reverse complements.
             groups: the species of each, None where it is unknown: one barcode of each is used.
-            progress: say what is done.
 
         Raises:
             ValueError: no barcode is long enough.
@@ -84,9 +77,6 @@ class Profile:
                 " the column of barcodes, or give dna_encoder 'cnn'."
             )
         stacked = _stacked(seeds)
-        if progress:
-            how = "as they stand" if stacked else "aligned by FAMSA"
-            print(f"Building a profile of {len(stacked or seeds)} barcodes, {how}.")
         if stacked:
             return cls(_hmm(stacked))
         # Twice: what the first profile aligns is cleaner than the seed alignment.
