@@ -1,7 +1,7 @@
 """What an embedding is worth: retrieval, accuracy, cones, the hierarchy and comparisons with
 intervals.
 
-It reads embeddings alone and does not know how they were trained.
+It reads embeddings, or the answers of methods that have none, and does not know how they were made.
 """
 
 import lazy_loader
@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "protocol": ["PAIRINGS", "query_splits"],
+        "answers": ["SEEDLESS", "Answering", "Answers", "answer"],
         "retrieval": ["nearest_keys"],
         "accuracy": ["METRICS", "evaluate", "harmonic_mean", "query_counts"],
         "epoch_choice": ["selection_score"],

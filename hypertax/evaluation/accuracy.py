@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.answers import Answering, Answers, answer
 from hypertax.evaluation.protocol import query_splits, sides
-from hypertax.evaluation.retrieval import nearest_keys
 from hypertax.taxonomy import RANKS
 
 
@@ -111,7 +111,7 @@ def harmonic_mean(seen, unseen):
 
 
 def evaluate(
-    embeddings: Embeddings,
+    embeddings: Embeddings | Answering,
     stage: str = "test",
     *,
     ks: Sequence[int] = (1, 3, 5),
@@ -127,11 +127,11 @@ def evaluate(
     has a name, leave no row; a split without queries is NaN.
 
     Args:
-        embeddings: of specimens.
+        embeddings: of specimens, or a method that answers without any.
         stage: "val" or "test", whose queries are used.
-        ks: k of top-k.
+        ks: k of top-k. Those of which a method gives fewer answers leave no row.
         rankings: "distance", "angle"; by default both in Lorentz space, and in Euclidean space
-            "distance" (there the cosine).
+            "distance" (there the cosine). Without embeddings it is "distance".
         device: where to look for the keys, the CPU by default.
 
     Raises:
@@ -139,7 +139,8 @@ def evaluate(
     """
     splits = query_splits(stage)
     if rankings is None:
-        rankings = ("distance", "angle") if embeddings.space == "lorentz" else ("distance",)
+        space = getattr(embeddings, "space", None)
+        rankings = ("distance", "angle") if space == "lorentz" else ("distance",)
     rows = []
     for pairing, queries, keys in sides(embeddings, list(splits.values())):
         for ranking in rankings:
@@ -152,31 +153,31 @@ def evaluate(
 
 
 def _standard(
-    queries: Embeddings,
-    keys: Embeddings,
+    queries: Embeddings | Answering,
+    keys: Embeddings | Answering,
     splits: dict[str, str],
     ks: Sequence[int],
     common: dict,
     device: str | None,
 ) -> list[dict]:
     """The rows of the standard protocol for one pairing and ranking, both told by `common`."""
-    query_codes, key_codes = _codes(queries, keys)
     query_split = queries.table["split"].to_numpy()
-    found = nearest_keys(queries, keys, max(ks), by=common["ranking"], device=device)[0]
+    found = answer(queries, keys, max(ks), by=common["ranking"], device=device)
     rows = []
     for rank in RANKS:
-        for k in ks:
+        true, _, predicted = _coded(queries, keys, found, rank)
+        for k in _given(ks, found, keys):
             scores = {}
             for kind, name in splits.items():
                 own = query_split == name
-                scores[kind] = _score(query_codes[rank][own], key_codes[rank][found[own]], k)
+                scores[kind] = _score(true[own], predicted[own], k)
             rows += _standard_rows({**common, "rank": rank, "k": k}, scores)
     return rows
 
 
 def _novel(
-    queries: Embeddings,
-    keys: Embeddings,
+    queries: Embeddings | Answering,
+    keys: Embeddings | Answering,
     unseen: str,
     ks: Sequence[int],
     common: dict,
@@ -188,32 +189,31 @@ def _novel(
     known = (keys.table["split"] == "seen_keys").to_numpy()
     if not novel.any() or not known.any():
         return []
-    query_codes, key_codes = _codes(queries, keys)
-    found = nearest_keys(
-        queries.where(novel), keys.where(known), max(ks), by=common["ranking"], device=device
-    )[0]
+    keys = keys.where(known)
+    found = answer(queries.where(novel), keys, max(ks), by=common["ranking"], device=device)
     rows = []
     for rank in RANKS[:-1]:
-        true, names = query_codes[rank][novel], key_codes[rank][known]
-        true = np.where(np.isin(true, names), true, -1)
-        for k in ks:
-            rows += _rows({**common, "rank": rank, "k": k}, "unseen", _score(true, names[found], k))
+        true, names, predicted = _coded(queries, keys, found, rank)
+        true = np.where(np.isin(true, names), true, -1)[novel]
+        for k in _given(ks, found, keys):
+            rows += _rows({**common, "rank": rank, "k": k}, "unseen", _score(true, predicted, k))
     return rows
 
 
-def _codes(
-    queries: Embeddings, keys: Embeddings
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Names as integers that queries and keys share, per rank; -1 is a missing name."""
-    codes = {
-        r: pd.factorize(
-            pd.concat([queries.table[r], keys.table[r]], ignore_index=True).to_numpy(dtype=object)
-        )[0]
-        for r in RANKS
-    }
-    return {r: c[: len(queries)] for r, c in codes.items()}, {
-        r: c[len(queries) :] for r, c in codes.items()
-    }
+def _given(ks: Sequence[int], found: Answers, keys: Embeddings | Answering) -> list[int]:
+    """The k of which there are so many answers, or as many as keys."""
+    return [k for k in ks if min(k, len(keys)) <= found.width]
+
+
+def _coded(
+    queries: Embeddings | Answering, keys: Embeddings | Answering, found: Answers, rank: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Names as integers that the queries (Q,), the keys (K,) and the answers (Q, W) share; -1 is a
+    missing name."""
+    sides = [side.table[rank].to_numpy(dtype=object) for side in (queries, keys)]
+    codes = pd.factorize(np.concatenate([*sides, found.names[rank].ravel()]))[0]
+    true, names, predicted = np.split(codes, np.cumsum([len(side) for side in sides]))
+    return true, names, predicted.reshape(found.names[rank].shape)
 
 
 def _rows(common: dict, split: str, score: dict) -> list[dict]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from hypertax.data.split import KEY_SPLITS
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.answers import Answering, answer, names_of
 from hypertax.evaluation.protocol import modalities_of, query_splits, sides
 from hypertax.evaluation.retrieval import nearest_keys
 from hypertax.taxonomy import RANKS
@@ -27,7 +28,7 @@ EXAMPLE_COLUMNS = (
 
 
 def predictions(
-    embeddings: Embeddings, stage: str = "test", *, device: str | None = None
+    embeddings: Embeddings | Answering, stage: str = "test", *, device: str | None = None
 ) -> pd.DataFrame:
     """Every query's true lineage and that of its nearest key, for each pairing and protocol of
     `hypertax.evaluation.evaluate`.
@@ -36,15 +37,16 @@ def predictions(
     `evaluate`'s top-1.
 
     Args:
-        embeddings: of specimens.
+        embeddings: of specimens, or a method that answers without any.
         stage: "val" or "test", whose queries are used.
         device: where to look for the keys, the CPU by default.
 
     Returns:
         one row per protocol, pairing and query: `protocol` ("standard", "novel"), `pairing`,
-        `split` ("seen", "unseen"), `query` and `key` (ids), `gt_RANK` (NA where the query does not
-        count: unlabelled, or in "novel" a species, or a taxon that no key has) and `pred_RANK` (NA
-        where the key is unlabelled).
+        `split` ("seen", "unseen"), `query` and `key` (ids; NA where the answer is no key),
+        `species`, which the query is of (NA where unlabelled), `gt_RANK` (NA where the query does
+        not count: unlabelled, or in "novel" a species, or a taxon that no key has) and `pred_RANK`
+        (NA where the answer has no name).
 
     Raises:
         ValueError: a stage that does not exist.
@@ -57,10 +59,16 @@ def predictions(
         ("novel", novel, ["seen_keys"]),
     ):
         for pairing, queries, keys in sides(embeddings, of_queries, of_keys):
-            found = nearest_keys(queries, keys, device=device)[0][:, 0]
+            found = answer(queries, keys, device=device)
+            first = found.keys[:, 0]
             true = queries.table[list(RANKS)].set_axis(TRUE, axis=1).astype(object)
-            predicted = keys.table[list(RANKS)].iloc[found].set_axis(PREDICTED, axis=1)
-            predicted = predicted.astype(object).reset_index(drop=True)
+            predicted = pd.DataFrame(
+                {
+                    name: found.names[rank][:, 0]
+                    for rank, name in zip(RANKS, PREDICTED, strict=True)
+                },
+                dtype=object,
+            )
             if protocol == "novel":
                 for rank, column in zip(RANKS, TRUE, strict=True):
                     placeable = true[column].isin(keys.table[rank].dropna())
@@ -71,12 +79,13 @@ def predictions(
                     "pairing": pairing,
                     "split": queries.table["split"].map(kinds),
                     "query": queries.table["id"],
-                    "key": keys.table["id"].to_numpy()[found],
+                    "key": np.where(first >= 0, names_of(keys.table["id"])[first], None),
+                    "species": queries.table["species"],
                 }
             )
             parts.append(pd.concat([about, true, predicted], axis=1))
     if not parts:
-        columns = ["protocol", "pairing", "split", "query", "key", *TRUE, *PREDICTED]
+        columns = ["protocol", "pairing", "split", "query", "key", "species", *TRUE, *PREDICTED]
         return pd.DataFrame(columns=columns)
     return pd.concat(parts, ignore_index=True)
 

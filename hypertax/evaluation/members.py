@@ -10,11 +10,13 @@ import pandas as pd
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import evaluate
+from hypertax.evaluation.answers import Answering
 from hypertax.evaluation.label_transfer import predictions
 
 
 class EmbeddedRun(Protocol):
-    """One run of a method; `hypertax.study.StudyRun` is one, and anything with these attributes."""
+    """One run of a method; `hypertax.study.StudyRun` and `hypertax.study.BaselineRun` are such, and
+    anything with these attributes."""
 
     @property
     def method(self) -> str:
@@ -26,11 +28,12 @@ class EmbeddedRun(Protocol):
 
     @property
     def seed(self) -> int:
-        """The training seed."""
+        """The training seed; `hypertax.evaluation.answers.SEEDLESS` without any."""
 
     @property
-    def embeddings(self) -> Embeddings:
-        """The run's specimens, and its taxa where it has them."""
+    def embeddings(self) -> Embeddings | Answering:
+        """The run's specimens, and its taxa where it has them; or a method that answers without
+        embeddings."""
 
     @property
     def aperture(self) -> float:

@@ -6,10 +6,13 @@ It is CLIBD's (Gong et al., ICLR 2025), and beside it one for species that have 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from hypertax.data.split import KEY_SPLITS, QUERY_SPLITS
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.answers import Answering
 
+Source = TypeVar("Source", Embeddings, Answering)
 PAIRINGS = {
     "DNA to DNA": ("dna", "dna"),
     "image to image": ("image", "image"),
@@ -43,15 +46,16 @@ def modalities_of(pairing: str) -> tuple[str, str]:
 
 
 def sides(
-    embeddings: Embeddings, of_queries: list[str], of_keys: list[str] | tuple[str, ...] = KEY_SPLITS
-) -> Iterator[tuple[str, Embeddings, Embeddings]]:
+    source: Source, of_queries: list[str], of_keys: list[str] | tuple[str, ...] = KEY_SPLITS
+) -> Iterator[tuple[str, Source, Source]]:
     """Name, queries and keys of every pairing that has both.
 
     Args:
+        source: embeddings, or a method that answers without any.
         of_queries, of_keys: names of the splits that they are taken from.
     """
     for pairing, (query_modality, key_modality) in PAIRINGS.items():
-        queries = embeddings.select(query_modality, of_queries)
-        keys = embeddings.select(key_modality, list(of_keys))
+        queries = source.select(query_modality, of_queries)
+        keys = source.select(key_modality, list(of_keys))
         if len(queries) and len(keys):
             yield pairing, queries, keys

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE
+from hypertax.evaluation.bootstrap import BETTER, FEW, FEWEST, NEITHER, WORSE
 from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
@@ -61,7 +61,8 @@ def verdict_sentence(cells: pd.DataFrame) -> str:
         cells: with a column `verdict`.
     """
     counts = {
-        verdict: int((cells["verdict"] == verdict).sum()) for verdict in (NEITHER, WORSE, BETTER)
+        verdict: int((cells["verdict"] == verdict).sum())
+        for verdict in (NEITHER, WORSE, BETTER, FEW)
     }
     first, *others = sorted(counts, key=lambda verdict: -counts[verdict])
     what = f"{len(cells)} cells" if len(cells) != 1 else "1 cell"
@@ -174,7 +175,7 @@ def _limit(cells: pd.DataFrame) -> float:
 
     One method far from the reference must not squeeze the others' intervals together.
     """
-    ends = 100 * cells[["low", "high"]].abs().max(axis=1)
+    ends = 100 * cells[["low", "difference", "high"]].abs().max(axis=1)
     return float(1.08 * max(2.0, ends.quantile(0.9)))
 
 
@@ -183,7 +184,7 @@ def _panel(ax: Axes, cells: pd.DataFrame, places: dict, look: Look, limit: float
     for row in cells.to_dict("records"):
         y = places[_cell(row)]
         low, middle, high = (100 * row[name] for name in ("low", "difference", "high"))
-        sure = row["verdict"] != NEITHER
+        sure = row["verdict"] in (BETTER, WORSE)
         ax.plot(
             [low, high],
             [y, y],
@@ -255,8 +256,11 @@ def _handles(cells: pd.DataFrame, limit: float) -> list[Line2D]:
     handles = [
         Line2D([], [], **look, label="95 % interval excludes zero"),
         Line2D([], [], **look, markerfacecolor="white", label="none: no difference shown"),
-        Line2D([], [], linestyle="", label=f"paired bootstrap over the queries, {many}"),
+        Line2D([], [], linestyle="", label=f"paired bootstrap over the species, {many}"),
     ]
+    if (cells["verdict"] == FEW).any():
+        few = f"no line: fewer than {FEWEST} species"
+        handles.append(Line2D([], [], **look, linestyle="", markerfacecolor="white", label=few))
     if (100 * cells[["low", "high"]].abs() > limit).any(axis=None):
         look = {"color": INK, "marker": "<", "markersize": 3, "linestyle": ""}
         handles.append(Line2D([], [], **look, label="the interval goes on beyond the axis"))

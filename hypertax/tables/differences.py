@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.comparison import NEITHER
+from hypertax.evaluation.bootstrap import BETTER, FEW, FEWEST, WORSE
 from hypertax.tables.seeds import points, seeds_in_words
-from hypertax.tables.table import Table, write_table
+from hypertax.tables.table import DASH, Table, write_table
 
+DRAWN = (
+    "species are drawn, each with all its queries, and with fewer than"
+    f" {FEWEST} species there is no interval"
+)
+"""What the notes of tables say of the draws."""
 _KINDS = {
     "unseen": ("standard", "unseen"),
     "seen": ("standard", "seen"),
@@ -51,7 +56,7 @@ def difference_table(
         raise ValueError(f"There are no differences for {protocol}, {split}, {average}.")
     note = (
         f"Difference to {only_reference(chosen)} in points, and in brackets its 95 % interval"
-        " from a paired bootstrap over the queries; * where the"
+        f" from a paired bootstrap: {DRAWN}; * where the"
         " interval, before it is rounded, excludes zero. Intervals hold the trained models fixed"
         " and are not corrected for the number"
         " of cells."
@@ -113,9 +118,12 @@ def only_reference(differences: pd.DataFrame) -> str:
 
 
 def interval(row) -> str:
-    """A difference in points with its interval; an asterisk where that excludes zero."""
+    """A difference in points with its interval; an asterisk where that excludes zero, a dash where
+    there are too few species for one."""
+    if row.verdict == FEW:
+        return f"{points(row.difference)} [{DASH}]"
     text = f"{points(row.difference)} [{points(row.low)}, {points(row.high)}]"
-    return text if row.verdict == NEITHER else f"{text} *"
+    return f"{text} *" if row.verdict in (BETTER, WORSE) else text
 
 
 def of_differences(

@@ -13,7 +13,7 @@ import pandas as pd
 from hypertax.evaluation.open_world.answers import SCORES
 from hypertax.evaluation.open_world.comparison import choose_scores
 from hypertax.evaluation.open_world.curves import GROUPS, NO_RANK, PRECISION
-from hypertax.tables.differences import interval, of_differences, only_reference
+from hypertax.tables.differences import DRAWN, interval, of_differences, only_reference
 from hypertax.tables.seeds import over_seeds, share
 from hypertax.tables.table import DASH, Table, write_table
 from hypertax.taxonomy import RANKS
@@ -245,7 +245,7 @@ def open_world_difference_table(
         shown.append(f"{interval(row)} ({' / '.join(scores)})")
     note = (
         f"Difference to {only_reference(chosen)} in points, in square brackets its 95 %"
-        " interval from a paired bootstrap over the queries, * where that,"
+        f" interval from a paired bootstrap ({DRAWN}), * where that,"
         " before it is rounded, excludes zero; in round ones the scores of confidence that the"
         " validation queries of the method / of the"
         " reference choose. Intervals hold the trained models and thresholds fixed and are not"

@@ -22,7 +22,7 @@ def test_the_first_view_is_that_of_evaluation_and_training_draws_one():
     assert has.tolist() == [False, True, True] and found.unreadable() == ["gone0.jpg"]
     rows = torch.full((60,), 4)
     drawn, _ = found.view(rows, augment=True)
-    assert {tuple(row) for row in drawn.tolist()} == {tuple(row) for row in found.values[4].tolist()}
+    assert {*map(tuple, drawn.tolist())} == {*map(tuple, found.values[4].tolist())}
 
 
 def test_too_many_unreadable_files_are_an_error_with_their_names():

@@ -476,8 +476,9 @@ def test_a_table_names_the_rows_of_what_is_no_photograph(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "b.jpg").write_bytes(POSTSCRIPT)
     names = ["a.png", "pipe.jpg", "b.jpg", "none.jpg"]
+    specimens = table(*(tmp_path / name for name in names))
     with pytest.raises(SpecimenTableError) as error:
-        check_specimens(table(*(tmp_path / name for name in names)), source="mine.tsv", rows=[2, 3, 4, 5])
+        check_specimens(specimens, source="mine.tsv", rows=[2, 3, 4, 5])
     lines = str(error.value).split("\n")
     (broken,) = [line for line in lines if "cannot be opened as an image" in line]
     (missing,) = [line for line in lines if "not found" in line]

@@ -12,7 +12,17 @@ from random_embeddings import random_embeddings
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import METRICS, accuracy, evaluate, harmonic_mean
-from hypertax.evaluation.comparison import BETTER, NEITHER, WORSE, compare, sentences
+from hypertax.evaluation.answers import SEEDLESS
+from hypertax.evaluation.bootstrap import (
+    BETTER,
+    FEW,
+    FEWEST,
+    NEITHER,
+    WORSE,
+    draws,
+    species_units,
+)
+from hypertax.evaluation.comparison import compare, sentences
 from hypertax.evaluation.label_transfer import predictions
 from hypertax.evaluation.members import each_run, study_predictions
 from hypertax.evaluation.protocol import PAIRINGS
@@ -20,10 +30,19 @@ from hypertax.taxonomy import RANKS
 
 
 def answers(
-    correct: dict[str, list], classes, *, protocol="standard", pairing="DNA to DNA", split="unseen"
+    correct: dict[str, list],
+    classes,
+    *,
+    protocol="standard",
+    pairing="DNA to DNA",
+    split="unseen",
+    species=None,
 ) -> pd.DataFrame:
     """Predictions whose species, the only rank with a name, is right or wrong as told: per method
-    one list of 0 and 1 per seed."""
+    one list of 0 and 1 per seed.
+
+    species: what the draws are of, by default the classes.
+    """
     parts = []
     for method, seeds in correct.items():
         for seed, right in enumerate(seeds):
@@ -32,6 +51,7 @@ def answers(
                 dtype=object,
             )
             part["query"] = [f"q{i}" for i in range(len(part))]
+            part["species"] = classes if species is None else species
             about = {
                 "method": method,
                 "run": f"{method}-{seed}",
@@ -168,17 +188,20 @@ def test_differences_are_those_of_evaluate_averaged_over_seeds():
     assert expected.abs().max() > 0.01
 
 
-def test_interval_is_that_of_a_literal_bootstrap():
+def test_interval_is_that_of_a_literal_bootstrap_of_species():
     rng = np.random.default_rng(0)
-    classes = np.repeat([f"s{i}" for i in range(12)], rng.integers(1, 6, 12))
-    one, other = (rng.random((2, len(classes))) < share for share in (0.7, 0.5))
-    frame = compare(
-        answers({"one": list(one), "other": list(other)}, classes), "other", resamples=4000
-    )
+    species = np.repeat([f"s{i:02}" for i in range(14)], rng.integers(1, 6, 14))
+    classes = np.array([f"c{int(name[1:]) // 2}" for name in species])  # Two species a class
+    likely = dict(zip(np.unique(species), rng.random(14), strict=True))
+    share = np.array([likely[name] for name in species])
+    one, other = (rng.random((2, len(species))) < power for power in (share**0.5, share))
+    told = answers({"one": list(one), "other": list(other)}, classes, species=species)
+    frame = compare(told, "other", resamples=4000)
     size = {name: (classes == name).sum() for name in classes}
+    rows_of = [np.flatnonzero(species == name) for name in np.unique(species)]
     micro, macro = [], []
     for _ in range(4000):
-        chosen = rng.integers(len(classes), size=len(classes))
+        chosen = np.concatenate([rows_of[i] for i in rng.integers(14, size=14)])
         weight = np.array([1 / size[classes[i]] for i in chosen])
         gap = np.mean([one[s][chosen].astype(float) - other[s][chosen] for s in range(2)], axis=0)
         micro.append(gap.mean())
@@ -190,22 +213,81 @@ def test_interval_is_that_of_a_literal_bootstrap():
         assert [row["low"], row["high"]] == pytest.approx(
             np.quantile(draws, [0.025, 0.975]), abs=0.02
         )
+        assert row["species"] == 14 and row["queries"] == len(species)
 
 
 def test_a_class_that_is_not_drawn_leaves_the_mean():
     # Every query of every class is right or every one wrong for all: had an absent class counted as
     # 0, a draw would fall below 1.
-    classes = ["a", "b", "c", "d", "e"]
-    frame = compare(answers({"all": [[1] * 5], "none": [[0] * 5]}, classes), "none", resamples=300)
+    classes = list("abcdefg")
+    frame = compare(answers({"all": [[1] * 7], "none": [[0] * 7]}, classes), "none", resamples=300)
     assert frame[["low", "high"]].to_numpy() == pytest.approx(1)
 
 
+def test_draws_keep_a_species_together_and_kinds_apart():
+    species = np.array(["a", "b", "a", "c", None, "d", None, "d", "d"], dtype=object)
+    seen = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0], dtype=bool)
+    units = species_units(species)
+    assert len(np.unique(units)) == 6 and units[0] == units[2] and units[4] != units[6]
+    times = draws(units, [seen, ~seen], 500, np.random.default_rng(0))
+    assert (times[:, 0] == times[:, 2]).all() and (times[:, [5, 7]] == times[:, [7, 8]]).all()
+    # a, b, c and the unnamed one are four draws of four species; d and the other two of two.
+    assert (times[:, [0, 1, 3, 4]].sum(axis=1) == 4).all()
+    assert (times[:, [5, 6]].sum(axis=1) == 2).all()
+    assert times.mean(axis=0) == pytest.approx(1, abs=0.2) and times.var(axis=0).min() > 0.3
+
+
+def test_intervals_by_species_hold_the_truth_where_those_by_query_do_not():
+    """Species differ in how hard they are for either method, and their queries share that."""
+    rng = np.random.default_rng(5)
+    species = np.repeat([f"s{i:02}" for i in range(30)], 8)
+    by_query = np.array([f"q{i}" for i in range(len(species))])
+    held = {"species": 0, "query": 0}
+    for trial in range(60):
+        # The truth is no difference: over all species that there could be, both are right as often.
+        one, other = (
+            rng.random(len(species)) < np.repeat(rng.beta(0.3, 0.3, 30), 8) for _ in range(2)
+        )
+        for name, units in (("species", species), ("query", by_query)):
+            told = answers({"one": [one], "other": [other]}, species, species=units)
+            options = {"averages": ("macro",), "resamples": 150, "seed": trial}
+            row = compare(told, "other", **options).iloc[0]
+            held[name] += row["low"] <= 0 <= row["high"]
+    # 57 of 60 with a standard deviation of 1.7; by query the intervals are 2.5 times too narrow.
+    assert held["species"] >= 52 and held["query"] <= 45
+
+
+def test_too_few_species_give_a_difference_and_no_verdict():
+    classes = list("aabbccddee")
+    told = answers({"all": [[1] * 10], "none": [[0] * 10]}, classes)
+    row = only(compare(told, "none", resamples=50), average="macro")
+    assert row["species"] == FEWEST - 1 and row["verdict"] == FEW and row["difference"] == 1
+    assert np.isnan(row["low"]) and np.isnan(row["high"])
+    said = " ".join(sentences(compare(told, "none", resamples=50)))
+    assert "too few species in 1" in said and "+100.0 points, fewer than 6 species" in said
+    more = answers({"all": [[1] * 12], "none": [[0] * 12]}, [*classes, "f", "f"])
+    assert only(compare(more, "none", resamples=50), average="macro")["verdict"] == BETTER
+
+
+def test_a_method_without_a_seed_stands_beside_every_seed():
+    classes = list("aabbccddeeff")
+    told = answers({"search": [[0, 1] * 6], "learned": [[1] * 12, [0] * 12]}, classes)
+    told.loc[told["method"] == "search", "seed"] = SEEDLESS
+    row = only(compare(told, "search", resamples=50), average="micro")
+    assert row["seeds"] == 2 and row["difference"] == pytest.approx((0.5 - 0.5) / 2)
+    assert row["seeds_agreeing"] == 0
+    back = only(compare(told, "learned", resamples=50), average="micro")
+    assert back["seeds"] == 2 and (back["low"], back["high"]) == (-row["high"], -row["low"])
+
+
 def test_harmonic_difference_is_of_the_harmonic_means():
-    seen = answers({"x": [[1, 1, 1, 0]], "y": [[1, 1, 0, 0]]}, ["a", "a", "b", "b"], split="seen")
-    unseen = answers({"x": [[1, 0, 0, 0]], "y": [[1, 0, 1, 0]]}, ["c", "c", "d", "d"])
+    classes = np.repeat(list("abcdef"), 2)
+    seen = answers({"x": [[1, 1, 1, 0] * 3], "y": [[1, 1, 0, 0] * 3]}, classes, split="seen")
+    unseen = answers({"x": [[1, 0, 0, 0] * 3], "y": [[1, 0, 1, 0] * 3]}, classes)
     row = only(compare(pd.concat([seen, unseen]), "y", averages=("macro",)), split="harmonic")
     assert row["difference"] == pytest.approx(harmonic_mean(0.75, 0.25) - harmonic_mean(0.5, 0.5))
-    assert row["low"] < row["difference"] < row["high"] and row["queries"] == 8
+    assert row["low"] < row["difference"] < row["high"]
+    assert (row["queries"], row["species"]) == (24, 6)
 
 
 def test_verdict_needs_an_interval_off_zero():
@@ -277,8 +359,8 @@ def test_intervals_hold_the_true_difference():
 
 def test_same_arguments_give_the_same_bytes_whatever_else_is_compared():
     rng = np.random.default_rng(4)
-    classes = np.repeat(list("abcde"), 5)
-    frame = answers({name: list(rng.random((3, 25)) < 0.6) for name in ("p", "q", "r")}, classes)
+    classes = np.repeat(list("abcdefgh"), 5)
+    frame = answers({name: list(rng.random((3, 40)) < 0.6) for name in ("p", "q", "r")}, classes)
     first = compare(frame, "p", resamples=200).to_csv(index=False)
     assert compare(frame, "p", resamples=200).to_csv(index=False) == first
     assert (
@@ -351,8 +433,8 @@ def test_sentences_word_by_word():
     assert sentences(frame) == [
         "Against Old, macro top-1, 3 seeds, 3 cells (pairing, species seen, unseen or novel,"
         " rank): 95 % intervals from a paired bootstrap over"
-        " the queries, not corrected for the number of cells: of 3, about 0.1 would exclude zero"
-        " by chance alone.",
+        " the species, each with all its queries, not corrected for the number of cells: of 3,"
+        " about 0.1 would exclude zero by chance alone.",
         "New: better in 1, worse in 1, no difference shown in 1. Better in DNA to DNA, unseen"
         " (species). Worse in image to DNA, seen (genus)."
         " Unseen species from DNA, the claim of the abstract: better than Old (+5.0 points, +1.0"

@@ -67,12 +67,13 @@ def of_run(parts: dict[str, pd.DataFrame], method="m", seed=0) -> pd.DataFrame:
 
 def noisy(quality: float, seed: int, count=80) -> pd.DataFrame:
     """Answers at species whose confidence tells seen from unseen, and right from wrong, the better
-    the higher `quality` is."""
+    the higher `quality` is; 12 species each."""
     rng = np.random.default_rng(seed)
     right = np.random.default_rng(99).random(count) < 0.7  # The same queries are right in all
     split = np.where(np.arange(count) < count // 2, "seen", "unseen")
     right &= split == "seen"
-    return told(rng.normal(size=count) + quality * right, right, split)
+    species = [f"s{i % 12:02}" for i in range(count)]
+    return told(rng.normal(size=count) + quality * right, right, split, true=species)
 
 
 def test_validation_alone_chooses():
@@ -165,10 +166,19 @@ def test_intervals_are_those_of_a_literal_bootstrap():
     # of their standard errors (about 0.005).
     rng = np.random.default_rng(0)
     seen = (one["split"] == "seen").to_numpy()
+    species = one["true"].to_numpy()
+    of_kinds = [
+        [np.flatnonzero(kind & (species == name)) for name in np.unique(species[kind])]
+        for kind in (seen, ~seen)
+    ]
     draws = {"AUROC": [], "area": []}
     for _ in range(3000):
         drawn = np.concatenate(
-            [rng.choice(np.flatnonzero(kind), kind.sum()) for kind in (seen, ~seen)]
+            [
+                of_kind[i]
+                for of_kind in of_kinds
+                for i in rng.integers(len(of_kind), size=len(of_kind))
+            ]
         )
         values = {"AUROC": [], "area": []}
         for part in (one, other):

@@ -11,6 +11,7 @@ import torch
 
 from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.answers import Answering, answer, names_of
 from hypertax.evaluation.members import EmbeddedRun, each_run
 from hypertax.evaluation.protocol import PAIRINGS, modalities_of, query_splits
 from hypertax.evaluation.retrieval import nearest_keys
@@ -20,7 +21,7 @@ from hypertax.taxonomy import RANKS
 BLOCK = 2**22
 """Numbers of an intermediate matrix at a time: 32 MB in fp64."""
 SCORES = {
-    "distance": "similarity to the nearest key",
+    "distance": "similarity to the nearest key; without embeddings, the method's own confidence",
     "margin": "that minus the similarity to the nearest key of another taxon of the rank",
     "taxon": "similarity to the nearest taxon of the rank, which is the answer",
     "label": "similarity to the taxon answered",
@@ -53,7 +54,7 @@ COLUMNS = (
 
 @torch.no_grad()
 def open_world_answers(
-    embeddings: Embeddings,
+    embeddings: Embeddings | Answering,
     stage: str = "test",
     pairing: str = "DNA to DNA",
     *,
@@ -76,7 +77,8 @@ def open_world_answers(
     keys that are equally near to 1e-5 at radius 6.
 
     Args:
-        embeddings: of specimens, and of taxa where there are any.
+        embeddings: of specimens, and of taxa where there are any; or a method that answers without
+            any, which has its own confidence alone, as the score "distance".
         stage: "val" or "test", whose queries are used.
         pairing: one of `hypertax.evaluation.PAIRINGS`.
         aperture: K of the cones.
@@ -107,18 +109,13 @@ def open_world_answers(
     unseen_keys = embeddings.select(unseen_modality or key_modality, list(UNSEEN_KEYS))
     unseen = np.full(len(queries), None, dtype=object)
     if len(unseen_keys):
-        unseen = _names(unseen_keys.table[RANKS[-1]])[_nearest(queries, unseen_keys, device)]
+        unseen = answer(queries, unseen_keys, device=device).names[RANKS[-1]][:, 0]
     split = queries.table["split"].map(splits).to_numpy(dtype=object)
-    nearest = _nearest(queries, keys, device)
-    near = _similarity(queries, keys, nearest)
-    others = _nearest_others(queries, keys, nearest)
+    scored = _scored(embeddings, queries, keys, aperture, device)
     parts = []
     for rank in RANKS:
-        known = _names(keys.table[rank])
-        predicted, carried = known[nearest], set(known[pd.notna(known)])
-        taxa = embeddings.select("text", rank=rank)
-        taxa = taxa.where(taxa.table["id"].isin(carried).to_numpy())
-        true = _names(queries.table[rank])
+        carried = set(names_of(keys.table[rank])) - {None}
+        true = names_of(queries.table[rank])
         is_species = rank == RANKS[-1]
         about = {
             "stage": stage,
@@ -131,14 +128,37 @@ def open_world_answers(
             & ((split == "seen") | (not is_species)),
             "unseen_predicted": unseen if is_species else np.full(len(queries), None, dtype=object),
         }
-        answered = {
+        parts += _rows(about, scored[rank])
+    return _typed(pd.concat(parts, ignore_index=True))
+
+
+def _scored(
+    embeddings: Embeddings | Answering,
+    queries: Embeddings | Answering,
+    keys: Embeddings | Answering,
+    aperture: float,
+    device: str | None,
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """By rank and score the names (Q,) answered and the confidences (Q,)."""
+    found = answer(queries, keys, device=device)
+    first = {rank: found.names[rank][:, 0] for rank in RANKS}
+    if not isinstance(embeddings, Embeddings):
+        return {rank: {"distance": (first[rank], found.confidence[rank])} for rank in RANKS}
+    nearest = found.keys[:, 0]
+    near = _similarity(queries, keys, nearest)
+    others = _nearest_others(queries, keys, nearest)
+    radius = np.linalg.norm(queries.tangent.astype(np.float64), axis=1)
+    scored = {}
+    for rank, predicted in first.items():
+        taxa = embeddings.select("text", rank=rank)
+        taxa = taxa.where(taxa.table["id"].isin(keys.table[rank].dropna()).to_numpy())
+        scored[rank] = {
             "distance": (predicted, near),
             "margin": (predicted, _margin(queries, keys, near, others[rank])),
-            "radius": (predicted, np.linalg.norm(queries.tangent.astype(np.float64), axis=1)),
+            "radius": (predicted, radius),
             **_by_taxa(queries, taxa, predicted, aperture, device),
         }
-        parts += _rows(about, answered)
-    return _typed(pd.concat(parts, ignore_index=True))
+    return scored
 
 
 def _rows(
@@ -186,12 +206,6 @@ def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     return answers.astype({**types, **texts, "confidence": float, "right": bool, "placeable": bool})
 
 
-def _names(column: pd.Series) -> np.ndarray:
-    """Names as objects, None where there is none."""
-    names = column.to_numpy(dtype=object)
-    return np.where(pd.notna(names), names, None)
-
-
 def _nearest(queries: Embeddings, keys: Embeddings, device: str | None) -> np.ndarray:
     return nearest_keys(queries, keys, device=device)[0][:, 0]
 
@@ -226,7 +240,7 @@ def _nearest_others(
 ) -> dict[str, np.ndarray]:
     """Per rank the nearest key (Q,) whose name differs from the nearest key's; -1 where no key has
     another name."""
-    codes = {rank: pd.factorize(_names(keys.table[rank]))[0] for rank in RANKS}
+    codes = {rank: pd.factorize(names_of(keys.table[rank]))[0] for rank in RANKS}
     found = {rank: np.full(len(queries), -1) for rank in RANKS}
     key_points = keys.points()
     for rows in _blocks(len(queries), len(keys)):

@@ -10,7 +10,9 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from hypertax.evaluation.comparison import comparable, draws, judged
+from hypertax.evaluation.answers import seed_pairs
+from hypertax.evaluation.bootstrap import blocks_of_draws, judged, species_units
+from hypertax.evaluation.comparison import comparable
 from hypertax.evaluation.open_world.curves import (
     GROUPS,
     PRECISION,
@@ -52,6 +54,7 @@ _COLUMNS = (
     "high",
     "verdict",
     "queries",
+    "species",
     "seeds",
     "seeds_agreeing",
 )
@@ -161,12 +164,12 @@ def compare_open_world(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Measures of each method minus the reference's, with 95 % percentile intervals of a paired
-    bootstrap over the test queries.
+    bootstrap over the species of the test queries.
 
     Each method is taken with the score that its own validation queries choose (`choose_scores`),
-    and with thresholds from them, which the draws leave as they are. Queries are drawn with
-    replacement within seen and within unseen species; one draw serves both methods, all seeds,
-    ranks and measures. What the intervals say and do not say is as in
+    and with thresholds from them, which the draws leave as they are. Species are drawn with
+    replacement, within the seen and within the unseen ones, each with all its queries; one draw
+    serves both methods, all seeds, ranks and measures. What the intervals say and do not say is as in
     `hypertax.evaluation.comparison.compare`.
 
     Args:
@@ -179,9 +182,10 @@ def compare_open_world(
 
     Returns:
         one row per method, pairing, measure (`COMPARED`), rank and group: `score` and
-        `reference_score`, `difference`, `low`, `high` (shares), `verdict`, `queries`, `seeds`,
-        `seeds_agreeing`. Left out are cells where either method has no number, and of "novel" the
-        coverage and what is about species, where more is no better.
+        `reference_score`, `difference`, `low`, `high` (shares), `verdict`, `queries`,
+        `species` (of "all" the fewer of both kinds), `seeds`, `seeds_agreeing`. Left out are cells
+        where either method has no number, and of "novel" the coverage and what is about species,
+        where more is no better.
 
     Raises:
         ValueError: a method that is not there, no seed in common, or methods that answered
@@ -202,19 +206,17 @@ def compare_open_world(
         for method in methods:
             for cell in [key.cell for key in values if key.method == method]:
                 own, other = (values.get(_Key(m, cell), {}) for m in (method, reference))
-                gaps = [
-                    own[s] - other[s]
-                    for s in sorted(own.keys() & other.keys())
-                    if not np.isnan(own[s][0] - other[s][0])
-                ]
+                gaps = [own[a] - other[b] for a, b in seed_pairs(own, other)]
+                gaps = [gap for gap in gaps if not np.isnan(gap[0])]
                 if gaps:
+                    queries, species = counts[cell.rank, cell.group]
                     about = {"method": method, "reference": reference, **cell._asdict()}
                     about |= {
                         "score": chosen[_Key(method, cell)],
                         "reference_score": chosen[_Key(reference, cell)],
-                        "queries": counts[cell.rank, cell.group],
+                        "queries": queries,
                     }
-                    rows.append(about | judged(np.stack(gaps)))
+                    rows.append(about | judged(np.stack(gaps), species))
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
@@ -226,7 +228,7 @@ class _Key(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """How queries are drawn: R `resamples`, by a generator of `seed` and `pairing`."""
+    """How species are drawn: R `resamples`, by a generator of `seed` and `pairing`."""
 
     pairing: str
     resamples: int
@@ -250,9 +252,9 @@ def _compared(chosen: pd.DataFrame) -> dict[_Key, str]:
 
 def _values(
     answers: pd.DataFrame, chosen: dict[_Key, str], limits: dict, splits: dict, setting: _Setting
-) -> tuple[dict[_Key, dict[int, np.ndarray]], dict[tuple[str, str], int]]:
+) -> tuple[dict[_Key, dict[int, np.ndarray]], dict[tuple[str, str], tuple[int, int]]]:
     """Values (1 + R,) by method and cell, and then seed, the first of the queries as they are; and
-    how many queries count by (rank, group).
+    how many queries and species count by (rank, group).
 
     Args:
         answers: of one pairing. chosen: the score of each method and cell.
@@ -260,17 +262,22 @@ def _values(
         splits: those of two stages by method, seed, pairing and score.
     """
     shared, runs = _aligned(answers)
-    unseen = shared["unseen"]
+    unseen, species = shared["unseen"], shared["species"]
     values = {key: {} for key in sorted(chosen, key=_order)}
     groups = dict.fromkeys((key.cell.rank, key.cell.group) for key in values)
     counts = {}
-    for times in _drawn(unseen, setting):
+    rng = np.random.default_rng([setting.seed, crc32(setting.pairing.encode())])
+    kinds = (unseen, ~unseen)
+    for times in blocks_of_draws(species, kinds, setting.resamples, rng, _CHUNK):
         weights = {}
         for rank, group in groups:
             weights[rank, group] = group_weights(
                 group, shared["counted", rank], unseen, shared["placeable", rank], times
             )
-            counts.setdefault((rank, group), int((weights[rank, group][0] > 0).sum()))
+            if (rank, group) not in counts:
+                used = weights[rank, group][0] > 0
+                of_kinds = (len(np.unique(species[used & kind])) for kind in kinds)
+                counts[rank, group] = int(used.sum()), min(filter(None, of_kinds), default=0)
         for key, found in values.items():
             cell, score = key.cell, chosen[key]
             for (method, seed), run in runs.items():
@@ -307,20 +314,6 @@ def _order(key: _Key) -> tuple:
     return key.method, *(names.index(value) for names, value in places)
 
 
-def _drawn(unseen: np.ndarray, setting: _Setting) -> Iterator[np.ndarray]:
-    """How often each query counts (B, Q), block by block, 1 + R rows in all: first once each, then
-    drawn within seen and within unseen."""
-    rng = np.random.default_rng([setting.seed, crc32(setting.pairing.encode())])
-    step, rows = max(1, _CHUNK // max(1, len(unseen))), 1 + setting.resamples
-    for start in range(0, rows, step):
-        size = min(step, rows - start)
-        if start:
-            yield draws([unseen, ~unseen], size, rng)
-        else:
-            undrawn = np.ones((1, len(unseen)), dtype=np.int32)
-            yield np.concatenate([undrawn, draws([unseen, ~unseen], size - 1, rng)])
-
-
 def _aligned(answers: pd.DataFrame) -> tuple[dict, dict[tuple, dict]]:
     """What all runs share, (Q,) arrays by name and rank, and per (method, seed) the rows of each
     (rank, score), all in the queries' order."""
@@ -344,6 +337,7 @@ def _aligned(answers: pd.DataFrame) -> tuple[dict, dict[tuple, dict]]:
                 )
     ranks = list(shared)
     arrays = {"unseen": shared[ranks[0]][:, 1] == "unseen"}
+    arrays["species"] = species_units(shared[RANKS[-1]][:, 2])
     for rank in ranks:
         arrays["counted", rank] = np.array([name is not None for name in shared[rank][:, 2]])
         arrays["placeable", rank] = shared[rank][:, 3].astype(bool)
