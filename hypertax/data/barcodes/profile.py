@@ -81,7 +81,7 @@ class Profile:
             return cls(_hmm(stacked))
         # Twice: what the first profile aligns is cleaner than the seed alignment.
         first = cls(_hmm(_aligned_by_famsa(_one_strand(seeds))))
-        again = first.rows([read for read in _one_strand(seeds)])
+        again = first.rows(_one_strand(seeds))
         return cls(_hmm([row for row in again if sum(map(row.count, BASES)) >= SHORTEST_SEED]))
 
     def rows(self, reads: Sequence[str]) -> list[str]:
@@ -178,7 +178,7 @@ def _stacked(seeds: list[str]) -> list[str]:
 
 def _one_strand(seeds: list[str]) -> list[str]:
     """The seeds on one strand, by the k-mers that they share with the others."""
-    turned = strand_of(seeds, seeds)
+    turned = strand_of(seeds)
     return [
         reverse_complement(seed) if turn else seed for seed, turn in zip(seeds, turned, strict=True)
     ]

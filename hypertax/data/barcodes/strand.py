@@ -12,6 +12,7 @@ K = 6
 _KMERS = len(BASES) ** K
 _COMPLEMENT = str.maketrans("ACGTRYKMSWBDHVN", "TGCAYRMKSWVHDBN")
 _PART = 2_000
+_ROUNDS = 10
 
 
 def reverse_complement(read: str) -> str:
@@ -35,21 +36,29 @@ def profile_log_odds(emissions: np.ndarray) -> np.ndarray:
     return _log_odds(expected)
 
 
-def strand_of(reads: Sequence[str], others: Sequence[str]) -> np.ndarray:
-    """Which reads are of the other strand than most of some barcodes, (N,) bool.
+def strand_of(reads: Sequence[str]) -> np.ndarray:
+    """Which reads of one marker are of the other strand than most of them, (N,) bool.
 
-    Args:
-        reads: to be judged. others: of one marker, most of them of one strand.
+    A read is turned where that brings its k-mers nearer to those of all other reads, one read after
+    the other, until none is turned any more.
     """
-    turned = np.zeros(len(others), bool)
-    for _ in range(3):
-        counts = np.ones(_KMERS) / _KMERS
-        for rows, kmers in _kmers(others):
-            for row, own in zip(range(rows.start, rows.stop), kmers, strict=True):
-                own = own[own >= 0]
-                np.add.at(counts, _other_strand()[own] if turned[row] else own, 1)
-        turned = turned_by(others, _log_odds(counts))
-    return turned_by(reads, _log_odds(counts))
+    kmers = [own[own >= 0] for _, part in _kmers(reads) for own in part]
+    other = _other_strand()
+    counts = np.zeros(_KMERS)
+    for own in kmers:
+        np.add.at(counts, own, 1)
+    turned = np.zeros(len(reads), bool)
+    for _ in range(_ROUNDS):
+        before = turned.copy()
+        for row, own in enumerate(kmers):
+            # Without its own: they would speak for the strand that it has.
+            np.add.at(counts, other[own] if turned[row] else own, -1)
+            known = np.log1p(counts)
+            turned[row] = known[other[own]].sum() > known[own].sum()
+            np.add.at(counts, other[own] if turned[row] else own, 1)
+        if (turned == before).all():
+            break
+    return ~turned if 2 * turned.sum() > len(turned) else turned
 
 
 def turned_by(reads: Sequence[str], log_odds: np.ndarray) -> np.ndarray:
