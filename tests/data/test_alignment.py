@@ -3,6 +3,7 @@ what is none of the marker."""
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hypertax.data.barcodes import alignment
 from hypertax.data.barcodes.alignment import AlignedReads, Profile, align, align_cached, equal_share
@@ -186,6 +187,23 @@ def test_a_broken_file_is_made_again(profile, reads, tmp_path, damage):
     again = align_cached(profile, reads[:4], folder=tmp_path)
     assert np.array_equal(again.codes, fresh.codes) and again.aligned.all()
     assert len(file.read_bytes()) > 1000
+
+
+@pytest.mark.parametrize("damage", ["another array", "an array less", "a short array"])
+def test_a_file_of_another_form_is_made_again(profile, reads, tmp_path, damage):
+    fresh = align_cached(profile, reads[:4], folder=tmp_path)
+    (file,) = tmp_path.rglob("*.safetensors")
+    content = load_file(file)
+    if damage == "another array":
+        content["more"] = np.zeros(4)
+    elif damage == "an array less":
+        del content["score"]
+    else:
+        content["score"] = content["score"][:2].copy()
+    save_file(content, file)
+    again = align_cached(profile, reads[:4], folder=tmp_path)
+    for name, value in vars(fresh).items():
+        assert np.array_equal(getattr(again, name), value), name
 
 
 def test_too_short_for_a_profile():

@@ -32,6 +32,9 @@ LEAST_BASES = 40
 LEAST_BITS = 0.3
 """Bits a base by which a read must fit the profile better than chance does: on real barcodes of insects
 1.2 in the middle and 0.45 at least, shuffled ones 0.15 at most."""
+LONGEST = 20_000
+"""Bases of a read that are looked at, more than a mitochondrion has: HMMER's memory grows with
+them."""
 _IUPAC = frozenset("ACGTRYKMSWBDHVN")
 
 
@@ -155,6 +158,7 @@ def _unique(reads: Sequence[str | None]) -> tuple[dict[str, int], np.ndarray]:
     rows = np.full(len(reads), -1)
     for i, read in enumerate(reads):
         if isinstance(read, str) and sum(map(read.count, BASES)) >= LEAST_BASES:
+            read = read[:LONGEST]
             if not set(read) <= _IUPAC:
                 read = "".join(c if c in _IUPAC else "N" for c in read)
             rows[i] = place.setdefault(read, len(place))
@@ -264,14 +268,16 @@ def _load(folder: Path, digests: list[bytes], found: AlignedReads) -> np.ndarray
         try:
             kept = load_file(path)
             own = [digest.tobytes() for digest in kept.pop("digests")]
-            if kept["codes"].shape != (len(own), found.codes.shape[1]):
+            # Of another form is broken, too: nothing may count as found before that is known.
+            form = {n: ((len(own), *v.shape[1:]), v.dtype) for n, v in vars(found).items()}
+            if {n: (v.shape, v.dtype) for n, v in kept.items()} != form:
                 continue
             pairs = [(missing.pop(d), i) for i, d in enumerate(own) if d in missing]
             if pairs:
                 rows, at = np.array(pairs).T
                 for name, value in kept.items():
                     getattr(found, name)[rows] = value[at]
-        except (OSError, KeyError, AttributeError, ValueError, SafetensorError):
+        except (OSError, KeyError, ValueError, SafetensorError):
             continue
     return np.array(sorted(missing.values()), dtype=int)
 

@@ -78,11 +78,17 @@ class Profile:
             )
         stacked = _stacked(seeds)
         if stacked:
-            return cls(_hmm(stacked))
+            return cls._as_read_again(_hmm(stacked))
         # Twice: what the first profile aligns is cleaner than the seed alignment.
         first = cls(_hmm(_aligned_by_famsa(_one_strand(seeds))))
         again = first.rows(_one_strand(seeds))
-        return cls(_hmm([row for row in again if sum(map(row.count, BASES)) >= SHORTEST_SEED]))
+        kept = [row for row in again if sum(map(row.count, BASES)) >= SHORTEST_SEED]
+        return cls._as_read_again(_hmm(kept))
+
+    @classmethod
+    def _as_read_again(cls, hmm) -> Profile:
+        # The text rounds: a new profile scores as the one that is saved with a model.
+        return cls.from_bytes(cls(hmm).to_bytes())
 
     def rows(self, reads: Sequence[str]) -> list[str]:
         """Reads as rows of an alignment of `columns` letters; a gap is a hyphen."""
