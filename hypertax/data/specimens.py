@@ -64,7 +64,7 @@ def load_specimens(
         found = "is a folder" if path.is_dir() else "was not found"
         named = ", ".join(map(repr, READERS))
         raise ValueError(f"dataset must be {named} or the path of a table; {dataset} {found}.")
-    return read_table(dataset, seed=seed)
+    return read_table(dataset, seed=seed, labels_needed=True)
 
 
 def _read_simulated(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
