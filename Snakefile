@@ -13,27 +13,34 @@ import shlex
 import sys
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 sys.path.insert(0, str(Path(workflow.basedir)))
+from hypertax.config.parameters import parse_value
 from hypertax.config.presets import DEFAULT_PRESET
-from hypertax.data import data_set_name, load_specimens, views_of
-from hypertax.files import ROOT, resolve
-from hypertax.sources import fingerprint, notebook_fingerprint, notebook_modules
+from hypertax.data import data_set_name
+from hypertax.files import ROOT
+from hypertax.sources import notebook_fingerprint, notebook_modules
 from hypertax.study.rows import applicable, load_rows, published_place
+from hypertax.study.stamps import made_from
 from hypertax.training.identity import behaviour
 
 DATASET = str(config.get("dataset", "simulated"))
+if DATASET.startswith("quoted-"):
+    DATASET = unquote(DATASET.removeprefix("quoted-"))
 PRESET = str(config.get("preset", DEFAULT_PRESET))
 SEEDS = int(config.get("seeds", 5))
 # On a cluster a machine's cores are not known here: a profile's set-threads and set-resources say what a job gets.
 WHOLE = int(config.get("cores", 4))
-VIEWS = {"image", "dna"}
-if resolve(DATASET).is_file():
-    # Somebody's table may have no images, or no barcodes: rows that need both are left out.
-    try:
-        VIEWS = views_of(load_specimens(DATASET))
-    except ValueError:
-        pass  # The rule `specimens` says what is wrong with it.
+# `make paper` says what the specimens are made from, photographs included, and which views they have: it reads them
+# once, and Snakemake this file many times.
+if "specimens" in config:
+    SPECIMENS, VIEWS = str(config["specimens"]), set(str(config["views"]).split("+"))
+else:
+    SPECIMENS, VIEWS = made_from(DATASET)
+    # Where the table cannot be read the rule `specimens` says why.
+    VIEWS = VIEWS or {"image", "dna"}
+# Somebody's table may have no images, or no barcodes: rows that need both are left out.
 
 GROUPS = {group: applicable(load_rows(group), VIEWS) for group in str(config.get("group", "core")).split(",")}
 
@@ -71,11 +78,6 @@ def code_of(notebook, imports):
     return told(notebook_fingerprint(path, imports=imports), *page)
 
 
-# The same table is read into the same specimens by the same code.
-TABLE = [resolve(DATASET)] if resolve(DATASET).is_file() else []
-SPECIMENS = told(fingerprint("hypertax.data.specimens"), *TABLE)
-
-
 def trained_by(row, seed):
     """The digest of a training run: its configuration, how training behaves, the notebook's own code.
 
@@ -92,7 +94,15 @@ def results_of(group):
 
 
 def parameters(**values):
-    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in values.items())
+    """The parameters of a step, as its command line takes them.
+
+    A text that would be read as something else, as a table called 2024 would, is given in quotes.
+    """
+    told = {
+        name: repr(value) if isinstance(value, str) and parse_value(value) != value else str(value)
+        for name, value in values.items()
+    }
+    return " ".join(f"-p {name} {shlex.quote(value)}" for name, value in told.items())
 
 
 def published(group):
@@ -117,9 +127,10 @@ rule specimens:
         f"{STAMPS}/specimens.done",
     params:
         made_from=SPECIMENS,
-        given=shlex.quote(DATASET),
+        # A function, since Snakemake takes braces in a text, as a path may have them, for wildcards.
+        given=lambda wildcards: shlex.quote(DATASET),
     shell:
-        "{PYTHON:q} -m hypertax.study.pipeline prepare {params.given} --preset {PRESET} --stamp {output}"
+        "{PYTHON:q} -m hypertax.study.pipeline prepare --preset {PRESET} --stamp {output} -- {params.given}"
 
 
 rule data:
@@ -131,7 +142,7 @@ rule data:
         f"{EXECUTED}/data.log",
     params:
         made_from=told(SPECIMENS, code_of("01_data_prep", imports=True)),
-        given=parameters(dataset=DATASET, publish=True),
+        given=lambda wildcards: parameters(dataset=DATASET, publish=True),
         notebook="01_data_prep",
     threads: 1
     shell:
@@ -202,7 +213,7 @@ rule beyond:
         f"{EXECUTED}/beyond.log",
     params:
         made_from=lambda wildcards: told(results_of("beyond"), code_of("06_beyond_the_paper", imports=True)),
-        given=published("beyond"),
+        given=lambda wildcards: published("beyond"),
         notebook="06_beyond_the_paper",
     threads: WHOLE
     shell:

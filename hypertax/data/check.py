@@ -55,7 +55,12 @@ class Problem:
 
 
 def check_specimens(
-    table: pd.DataFrame, *, source: str, rows: Sequence[int] | None = None, images: bool = True
+    table: pd.DataFrame,
+    *,
+    source: str,
+    rows: Sequence[int] | None = None,
+    images: bool = True,
+    labels_needed: bool = True,
 ) -> None:
     """Raise one error that names everything wrong with a table of specimens.
 
@@ -65,12 +70,14 @@ def check_specimens(
         rows: the line of the source that each row comes from (1-based, the header being line 1).
             Without it the message names rows by their `sampleid`.
         images: also open every image, which for a million of them takes minutes.
+        labels_needed: the table is to be trained on. One to be embedded needs neither labels nor a
+            training split.
 
     Raises:
         SpecimenTableError: first a summary, then a line for each kind of problem with its rows,
             last what to do.
     """
-    problems = list(_problems(table.reset_index(drop=True), images))
+    problems = list(_problems(table.reset_index(drop=True), images, labels_needed))
     if not problems:
         return
     several = len(problems) > 1
@@ -88,14 +95,14 @@ def check_specimens(
     )
 
 
-def _problems(table: pd.DataFrame, images: bool) -> Iterator[Problem]:
+def _problems(table: pd.DataFrame, images: bool, labels_needed: bool) -> Iterator[Problem]:
     if table.empty:
         yield Problem(
             "there are no specimens", "the table needs at least one row below its header", _NOWHERE
         )
         return
     yield from _identifiers(table)
-    if table[list(RANKS)].isna().all(axis=None):
+    if labels_needed and table[list(RANKS)].isna().all(axis=None):
         yield Problem(
             "no specimen has a taxonomic label",
             f"name at least one of the columns {', '.join(RANKS)} and fill it",
@@ -118,7 +125,7 @@ def _problems(table: pd.DataFrame, images: bool) -> Iterator[Problem]:
     yield from _letters(table["barcode"])
     if images:
         yield from _images(table["image"])
-    yield from _splits(table)
+    yield from _splits(table, labels_needed)
 
 
 def _count(n: int, noun: str) -> str:
@@ -229,7 +236,7 @@ def _double_problem(table: pd.DataFrame, child: str, parent: str, pairs: pd.Data
     return Problem(what, f"give it one {parent}" if n == 1 else f"give each one {parent}", look)
 
 
-def _splits(table: pd.DataFrame) -> Iterator[Problem]:
+def _splits(table: pd.DataFrame, labels_needed: bool) -> Iterator[Problem]:
     split, species = table["split"], table["species"]
     if (at := np.flatnonzero(~split.isin(SPLITS))).size:
         names = [
@@ -247,7 +254,7 @@ def _splits(table: pd.DataFrame) -> Iterator[Problem]:
     if both:
         what = f"{len(both):,} species both in seen and in unseen splits, such as {min(both)}"
         yield Problem(what, "put all its specimens on one side", np.flatnonzero(species.isin(both)))
-    if not split.isin(TRAINING_SPLITS).any():
+    if labels_needed and not split.isin(TRAINING_SPLITS).any():
         todo = (
             "put some into train_seen or no_split, or add specimens: the recipe trains on"
             " species of at least 10"

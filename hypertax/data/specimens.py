@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import platform
@@ -9,6 +10,7 @@ import re
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +66,7 @@ def load_specimens(
         found = "is a folder" if path.is_dir() else "was not found"
         named = ", ".join(map(repr, READERS))
         raise ValueError(f"dataset must be {named} or the path of a table; {dataset} {found}.")
-    return read_table(dataset, seed=seed)
+    return read_table(dataset, seed=seed, labels_needed=True)
 
 
 def _read_simulated(*, seed: int, data_dir: Path | None, download: bool) -> pd.DataFrame:
@@ -90,13 +92,46 @@ READERS: dict[str, Callable[..., pd.DataFrame]] = {
 specimen table; see `load_specimens`."""
 
 
+RESERVED = ("benchmarks", "tuning", "tiny", "paper")
+"""Names of folders in `tables` and `figures` that belong to no data set."""
+PUBLISHED = {"insect1k": "a50eafb7e3ee318e490802eaeee5c81d047d7602720064c2e81384b0a2f180f7"}
+"""Tables whose results this repository publishes: the SHA-256 of each one's text."""
+_LONGEST_NAME = 80
+"""Bytes of the name of a data set."""
+
+
 def data_set_name(dataset: str) -> str:
-    """A data set's short name, fit for a folder: a name in `READERS`, or the stem of a table's
-    file."""
+    """A data set's short name, fit for a folder: a name in `READERS`, or the stem of a table's file.
+
+    A table called as one of the folders in which this repository keeps its own results gets another
+    name, whatever the case of its letters, so that nobody's results take their place.
+    """
     if dataset in READERS:
         return dataset
-    name = re.sub(r"[^\w.-]+", "-", table_stem(dataset)).strip("-.") or "table"
-    return f"{name}-table" if name in READERS else name
+    stem = unicodedata.normalize("NFC", table_stem(dataset))
+    name = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "table"
+    if len(name.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
+    plain = name.casefold()
+    published = PUBLISHED.get(plain)
+    if plain in {*READERS, *RESERVED} or (published and _text_digest(dataset) != published):
+        return f"{name}-table"
+    return name
+
+
+def _text_digest(table: str) -> str | None:
+    """SHA-256 of a table's text, packed or not; that of the published one where there is none."""
+    path = resolve(table)
+    if not path.is_file():
+        return PUBLISHED.get(table_stem(table).casefold())
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, EOFError):
+        return None
 
 
 def simulated_folder(*, seed: int = 0, data_dir: Path | None = None) -> Path:

@@ -94,7 +94,9 @@ _BINOMIAL = re.compile(
 )
 
 
-def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
+def read_table(
+    path: str | os.PathLike, *, seed: int = 0, labels_needed: bool = False
+) -> pd.DataFrame:
     """Specimens of a table: .tsv, .txt (tabs) or .csv, also with .gz, or .parquet.
 
     Columns are found by their usual names whatever their case (see `ALIASES`). All but an
@@ -105,6 +107,8 @@ def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
     Args:
         path: the file, as the user gave it.
         seed: the seed of the split by CLIBD's recipe, for a table without a column `split`.
+        labels_needed: refuse a table that no model can be trained on, for want of labels or of
+            specimens in a training split. Without it the table may be one to be embedded.
 
     Returns:
         A specimen table; see `hypertax.data.load_specimens`.
@@ -135,7 +139,7 @@ def read_table(path: str | os.PathLike, *, seed: int = 0) -> pd.DataFrame:
         specimens["barcode"] = specimens["barcode"].where(specimens["barcode"].notna(), found)
     if specimens["split"].isna().all():
         specimens["split"] = clibd_split(specimens, seed)
-    check_specimens(specimens, source=shown(path), rows=rows)
+    check_specimens(specimens, source=shown(path), rows=rows, labels_needed=labels_needed)
     return specimens
 
 

@@ -8,21 +8,22 @@ python -m hypertax.study.pipeline paper --dataset simulated --seeds 5 --group co
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from hypertax.config.parameters import parse_value
 from hypertax.config.presets import DEFAULT_PRESET, PRESETS
 from hypertax.files import ROOT, processors, resolve, shown
+from hypertax.study.processes import PIPELINE, alone, as_step, ending_on_signals, stop_group
 from hypertax.study.rows import load_rows, published_place
+from hypertax.study.stamps import made_from, remove_stale
 from hypertax.study.steps import (
     NotebookError,
     duration,
@@ -33,6 +34,8 @@ from hypertax.study.steps import (
 
 STAMPS = ROOT / "runs" / ".stamps"
 EXECUTED = ROOT / "runs" / "executed"
+_QUOTED = "quoted-"
+"""How the name of a data set begins whose other characters are quoted as in an address."""
 _MEMORY_PER_JOB = 2 * 2**30
 
 
@@ -66,11 +69,18 @@ def paper(
         )
     from hypertax.data import READERS, data_set_name
 
+    if any(not character.isprintable() for character in dataset):
+        raise ValueError(
+            f"DATASET must be a path without line breaks and control characters: rename {dataset!r}."
+        )
     if dataset not in READERS and not resolve(dataset).exists():
         raise ValueError(
             f"DATASET must be {', '.join(READERS)} or the path of a table of specimens; there"
             f" is no {dataset!r}."
         )
+    elsewhere = resolve(dataset) != (ROOT / dataset).resolve()
+    if dataset not in READERS and (elsewhere or dataset.startswith("-")):
+        dataset = str(resolve(dataset))  # Its steps run in the repository.
     if profile and not (resolve(profile) / "config.yaml").is_file():
         raise ValueError(
             "PROFILE must be a folder with Snakemake's config.yaml, such as profiles/slurm;"
@@ -79,20 +89,16 @@ def paper(
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
     name = str(published_place(data_set_name(dataset), preset))
     started = time.monotonic()
-    with _alone(STAMPS / name):
+    with ending_on_signals(), alone(STAMPS / name) as (lock, alive):
         for reason in (STAMPS / name).glob("*.failed"):
             reason.unlink()
         if not (ROOT / ".snakemake" / "metadata").is_dir():
             # What the stamps were made from is not known.
             for stamp in (STAMPS / name).glob("*.done"):
                 stamp.unlink()
-        if not any((ROOT / "tables" / name).glob("**/*.csv")):
-            # Somebody removed the tables: their stamps would say that they are there.
-            for stamp in [
-                *(STAMPS / name).glob("evaluate*.done"),
-                *(STAMPS / name).glob("figures*.done"),
-            ]:
-                stamp.unlink()
+        for step, reason in remove_stale(STAMPS / name).items():
+            print(f"{step} is done again: {reason}.", flush=True)
+        specimens, views = made_from(dataset)
         cores = cores or _room()
         places = f"as jobs of {profile}" if profile else f"{cores} at a time"
         runs = sum(row.notebook is not None for row in rows) * seeds
@@ -102,11 +108,14 @@ def paper(
             flush=True,
         )
         given = {
-            "dataset": dataset,
+            # Snakemake reads it more than once, each time as something that it may not be.
+            "dataset": f"{_QUOTED}{quote(dataset, safe='')}",
             "preset": preset,
             "seeds": seeds,
             "group": group,
             "cores": cores,
+            "specimens": specimens,
+            "views": "+".join(sorted(views or {"dna", "image"})),
         }
         command = [
             sys.executable,
@@ -126,16 +135,26 @@ def paper(
             "--config",
             *(f"{key}={json.dumps(value)}" for key, value in given.items()),
         ]
-        code = _call(command)
+        # Jobs of a cluster run on other machines, and end by its own means.
+        environment = {**os.environ} if profile else {**os.environ, PIPELINE: str(alive)}
+        code = _call(command, environment, lock)
         reasons = sorted((STAMPS / name).glob("*.failed"))
     return _report(name, code, reasons, time.monotonic() - started)
 
 
-def _call(command: list[str]) -> int:
+def _call(command: list[str], environment: dict[str, str], lock: int) -> int:
     """Run Snakemake; of what it says, only how far it is, and everything if it stops before its
     first step."""
+    # In a group of its own, which can be ended as a whole; it keeps the lock while it lives.
     process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace"
+        command,
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        pass_fds=(lock,),
+        start_new_session=True,
     )
     said, steps = [], False
     try:
@@ -145,12 +164,14 @@ def _call(command: list[str]) -> int:
             steps = steps or bool(progress) or line.startswith(("Execute ", "Nothing to be done"))
             if progress:
                 write_line(f"          {progress[1]} of {progress[2]} steps")
+        code = process.wait()
     except KeyboardInterrupt:
-        # The terminal interrupted Snakemake too; it ends its notebooks first.
         write_line("Stopping.")
-        for _ in process.stderr:
-            pass
-    code = process.wait()
+        steps = True
+        # What it still says would otherwise fill the pipe, and it would wait for ever.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        stop_group(process)
+        code = 130
     if code and not steps:
         sys.stderr.write("".join(said[-20:]))
     return code
@@ -188,21 +209,6 @@ def _room() -> int:
     return max(1, min(processors(), memory // _MEMORY_PER_JOB))
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep two pipelines of one data set apart; unlike Snakemake's own lock, this one ends with the
-    process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"Another `make paper` is running on {folder.name}; wait for it, or stop it first."
-            ) from None
-        yield
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hypertax.study.pipeline",
@@ -236,17 +242,18 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        if given.command == "run":
-            run(
-                given.notebook,
-                given.output,
-                {name: parse_value(value) for name, value in given.parameters},
-                stamp=given.stamp,
-            )
-            return 0
-        if given.command == "prepare":
-            prepare(given.dataset, given.preset, given.stamp)
-            return 0
+        if given.command != "paper":
+            with as_step(given.stamp.parent if given.stamp else None):
+                if given.command == "prepare":
+                    prepare(given.dataset, given.preset, given.stamp)
+                    return 0
+                run(
+                    given.notebook,
+                    given.output,
+                    {name: parse_value(value) for name, value in given.parameters},
+                    stamp=given.stamp,
+                )
+                return 0
         for name in ("seeds", "cores"):
             if not getattr(given, name).isdecimal():
                 raise ValueError(
@@ -260,7 +267,7 @@ def main(arguments: list[str] | None = None) -> int:
             cores=int(given.cores),
             profile=given.profile,
         )
-    except (NotebookError, ValueError) as error:
+    except (NotebookError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hypertax.config.parameters import refuse_unknown
-from hypertax.config.run_config import PARAMETERS, RunConfig
-from hypertax.files import ROOT, resolve, shown, write_text
+from hypertax.config.run_config import PARAMETERS
+from hypertax.files import ROOT, atomic_path, make_folder, resolve, shown, write_text
 from hypertax.study.rows import TRAINING
+from hypertax.study.stamps import Written, listing, write_stamp
 
 
 class NotebookError(Exception):
@@ -39,14 +41,17 @@ def run(
         NotebookError: one sentence, the last words of the notebook's error.
     """
     notebook, output = resolve(notebook), Path(output).absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     started = time.time()
     if stamp:
         say(f"{stamp.stem}: started")
     try:
         if not notebook.is_file():
             raise NotebookError(f"There is no notebook {shown(notebook)}.")
-        with _log(output.with_suffix(".log")):
+        with (
+            _log(output.with_suffix(".log")),
+            listing(output.with_suffix(".written")) as written,
+        ):
             _execute(notebook, output, parameters)
     except NotebookError as error:
         if stamp:
@@ -54,11 +59,11 @@ def run(
             say(f"{stamp.stem}: failed: {error}")
         raise
     if notebook.stem in TRAINING:
-        _keep_with_run(output, {**TRAINING[notebook.stem], **parameters}, started)
+        _keep_with_runs(output, written.runs)
     if stamp:
         took = duration(time.time() - started)
         _reason(stamp).unlink(missing_ok=True)
-        write_text(stamp, f"{shown(output)}: {took}\n")
+        write_stamp(stamp, f"{shown(output)}: {took}", written)
         say(f"{stamp.stem}: done in {took}")
 
 
@@ -86,7 +91,7 @@ def prepare(dataset: str, preset: str, stamp: Path) -> None:
         raise NotebookError(reason) from None
     _reason(stamp).unlink(missing_ok=True)
     took = duration(time.time() - started)
-    write_text(stamp, f"{count} specimens: {took}\n")
+    write_stamp(stamp, f"{count} specimens: {took}", Written())
     say(f"{stamp.stem}: {count} ready in {took}")
 
 
@@ -184,21 +189,18 @@ def _log(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _keep_with_run(output: Path, parameters: dict[str, Any], started: float) -> None:
-    import yaml
+def _keep_with_runs(output: Path, runs: dict[Path, bool]) -> None:
+    """Put the executed notebook into the runs that it trained, and into those that have none: a run
+    that was only used again keeps the notebook that trained it."""
+    for folder, trained in runs.items():
+        kept = folder / "notebook.ipynb"
+        if folder.is_dir() and (trained or not _is_notebook(kept)):
+            with atomic_path(kept) as temporary:
+                shutil.copyfile(output, temporary)
 
-    folder = resolve(parameters.get("output") or ROOT / "runs")
-    own = {
-        name: value
-        for name, value in parameters.items()
-        if name not in ("output", "processes", "download")
-    }
-    wanted = RunConfig.create(**own).to_dict()
-    for path in folder.glob("*/config.yaml"):
-        finished = path.parent / "environment.json"
-        # A run that was only reused keeps the notebook that trained it.
-        if not finished.is_file() or finished.stat().st_mtime < started - 1:
-            continue
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if all(found.get(name) == value for name, value in wanted.items()):
-            shutil.copyfile(output, path.parent / "notebook.ipynb")
+
+def _is_notebook(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hypertax.evaluation.bootstrap import BETTER, FEW, FEWEST, WORSE
+from hypertax.tables.plain import write_csv
 from hypertax.tables.seeds import points, seeds_in_words
 from hypertax.tables.table import DASH, Table, write_table
 
@@ -98,7 +99,7 @@ def write_difference_tables(
         caption = f"Test, {kind} species: macro top-1 accuracy minus that of {reference}, in points"
         tables[kind] = difference_table(differences, split, protocol=protocol, runs=runs)
         write_table(tables[kind], f"{each}_{kind}", folder, caption=caption, dataset=dataset)
-    differences.to_csv(Path(folder) / f"{together}.csv", index=False, float_format="%.6g")
+    write_csv(differences, Path(folder) / f"{together}.csv", float_format="%.6g")
     return tables
 
 

@@ -4,7 +4,6 @@ notebook)."""
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,8 @@ import pandas as pd
 from hypertax.data.split import SPLITS
 from hypertax.evaluation.accuracy import METRICS
 from hypertax.evaluation.protocol import PAIRINGS
-from hypertax.files import atomic_path, write_text
+from hypertax.files import write_text
+from hypertax.tables.plain import markdown_text, write_csv
 from hypertax.taxonomy import RANKS
 
 MEASURED = "measured here"
@@ -133,9 +133,7 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table; the best in bold, those within one sd of it underlined."""
-        frame = self._laid_out(
-            lambda t: re.sub(r"([\\|*_<>`])", r"\\\1", t), " ± ", "**{}**", "<u>{}</u>"
-        )
+        frame = self._laid_out(markdown_text, " ± ", "**{}**", "<u>{}</u>")
         headings = [
             "<br>".join(filter(None, c)) if isinstance(c, tuple) else c for c in frame.columns
         ]
@@ -212,7 +210,9 @@ def _keys(tidy: pd.DataFrame, columns: Sequence[str]) -> list[tuple]:
 
 def escape_latex(text: str) -> str:
     """Plain text as LaTeX shows it literally."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    said = "".join(_LATEX.get(letter, letter) for letter in text)
+    # After the end of a row LaTeX takes these for an argument.
+    return f"{{}}{said}" if said.startswith(("[", "*")) else said
 
 
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -291,11 +291,10 @@ def write_table(
     table = replace(table, **{key: value for key, value in about.items() if value is not None})
     table = table if table.dataset else replace(table, dataset=folder.name)
     paths = [folder / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
-    with atomic_path(paths[0]) as temporary:
-        _numbers(table).to_csv(temporary, index=False, float_format="%.6g")
+    write_csv(_numbers(table), paths[0], float_format="%.6g")
     note = f"{note} {table.provenance()}".strip()
-    markdown = re.sub(r"([\\*_<>`])", r"\\\1", f"{caption}\0{note}").split("\0")
-    write_text(paths[1], f"**{markdown[0]}**\n\n{table.markdown()}\n{markdown[1]}\n")
+    said = [markdown_text(text) for text in (caption, note)]
+    write_text(paths[1], f"**{said[0]}**\n\n{table.markdown()}\n{said[1]}\n")
     lines = [
         r"\begin{table}",
         r"\centering",

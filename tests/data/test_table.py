@@ -206,6 +206,17 @@ def test_the_recipe_splits_a_table_without_a_split(tmp_path):
     assert (read_table(given)["split"] == "train_seen").all()
 
 
+@pytest.mark.parametrize(
+    ("header", "rest"),
+    [("sampleid,nucraw", ""), ("sampleid,nucraw,order,species", ",Diptera,Aedes aegypti")],
+)
+def test_new_specimens_need_neither_labels_nor_splits(tmp_path, header, rest):
+    path = write(tmp_path, "new.tsv", header, *(f"N{i},ACGT{rest}" for i in range(5)))
+    assert read_table(path)["sampleid"].tolist() == ["N0", "N1", "N2", "N3", "N4"]
+    with pytest.raises(SpecimenTableError, match=r"no specimen (has a taxonomic|is in a training)"):
+        load_specimens(str(path))
+
+
 class TestImages:
     """Paths relative to the table or to `images` beside it."""
 
