@@ -57,7 +57,7 @@ def selection_score(embeddings: Embeddings, *, device: str | None = None) -> dic
     """
     cells = selection_cells(embeddings, device=device).set_index("name")
     summary = {
-        f"val_{name}_{cell}": cells["value"].get(f"{name}_{cell}", math.nan)
+        f"val_{name}_{cell}": float(cells["value"].get(f"{name}_{cell}", math.nan))
         for name in _PAIRING.values()
         for cell in CELLS
     }

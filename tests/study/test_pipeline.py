@@ -106,7 +106,7 @@ def started(output: str) -> set[str]:
     }
 
 
-def test_core_rows_are_the_papers():
+def test_core_rows_are_the_papers_and_the_recommended_ones():
     rows = {row.name: row for row in load_rows("core")}
     assert list(rows) == [
         "unaligned",
@@ -117,6 +117,8 @@ def test_core_rows_are_the_papers():
         "hyperbolic-cl-sel",
         "hyperbolic-cl-notext",
         "hyperbolic-cl-sel-notext",
+        "euclidean-lineage",
+        "hyperbolic-nested",
     ]
     # A row's name says its space and objective, as a run's name does.
     assert all(row.config().method == name for name, row in rows.items() if row.notebook)
