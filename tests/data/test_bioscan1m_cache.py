@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 
 import pandas as pd
 import pytest
 from small_layout import METADATA_COLUMNS, sentence_of, small_layout
 
 from benchmarks import metadata as bench_metadata
+from hypertax import files
 from hypertax.data.bioscan1m import cache as bioscan_cache
 from hypertax.data.bioscan1m import reader as bioscan
 from hypertax.data.bioscan1m.reader import METADATA, read_bioscan1m
@@ -108,14 +108,14 @@ class TestKept:
         assert len(readings) == 2 and copy.stat().st_size == len(whole), "and written anew"
 
     def test_a_folder_that_cannot_be_written(self, tmp_path, readings, monkeypatch):
-        def refuse(**where):
+        def refuse(*_):
             raise PermissionError(13, "Permission denied")
 
         small_layout(tmp_path)
-        monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+        monkeypatch.setattr(files, "_holder", refuse)
         for _ in range(2):
             with pytest.warns(
-                UserWarning, match="specimens.parquet could not be written .Permission denied.: "
+                UserWarning, match="specimens.parquet could not be written"
             ):
                 assert len(read_bioscan1m(tmp_path)) == len(SPLITS)
         assert len(readings) == 2
