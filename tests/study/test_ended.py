@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hypertax.files import ROOT
 from hypertax.study.processes import alone
 
 from test_pipeline import make_paper, notebook, repository  # noqa: F401
@@ -93,6 +94,7 @@ def test_a_pipeline_that_is_ended_takes_its_steps_with_it(number, repository):  
     mark = uuid.uuid4().hex
     command = [sys.executable, "-m", "hypertax.study.pipeline", "paper", "--seeds", "1"]
     environment = {**os.environ, "PYTHONPATH": str(repository), "HYPERTAX_MARK": mark}
+    environment.setdefault("HYPERTAX_DATA", str(ROOT / "data"))
     running = subprocess.Popen(
         [*command, "--cores", "2"],
         cwd=repository,

@@ -83,6 +83,8 @@ def repository(tmp_path: Path) -> Path:
 def make_paper(root: Path, *arguments: str) -> tuple[int, str]:
     """`make paper` in a repository: its exit code and what it printed."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Simulated data, their features and aligned barcodes are those of this repository.
+    environment.setdefault("HYPERTAX_DATA", str(ROOT / "data"))
     command = [
         sys.executable,
         "-m",
