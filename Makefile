@@ -14,6 +14,8 @@ RUN = "$(VENV)/bin/python" -m
 STAMP = $(VENV)/.installed
 EVERYTHING = .[notebooks,study,test]
 NOTEBOOKS = $(sort $(wildcard notebooks/0*.ipynb))
+# A path may have quotes, blanks and backslashes in it, which the shell would take for its own.
+export DATASET PRESET SEEDS GROUP CORES PROFILE
 # What these point to on the user's side would take precedence over the environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX
 
@@ -29,8 +31,8 @@ help: ## this list
 setup: $(STAMP) ## only the environment, in VENV=.venv (8 GB on Linux, a few minutes)
 
 paper: $(STAMP) ## data, training, tables and figures of the rows in experiments.yaml; options below
-	@$(RUN) hypertax.study.pipeline paper --dataset "$(DATASET)" --preset "$(PRESET)" --seeds "$(SEEDS)" \
-		--group "$(GROUP)" --cores "$(CORES)" --profile "$(PROFILE)"
+	@$(RUN) hypertax.study.pipeline paper --dataset="$$DATASET" --preset="$$PRESET" --seeds="$$SEEDS" \
+		--group="$$GROUP" --cores="$$CORES" --profile="$$PROFILE"
 
 sweeps: GROUP = modalities,curvature,width,losses
 sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -85,8 +86,14 @@ class Checkpoints:
             self.accelerator.gather(state[None].to(self.device)).cpu()
             for state in random_state(self.device)
         ]
+        # numpy's own numbers are none that a checkpoint may hold: it is read without running code.
+        history = [
+            {name: v.item() if isinstance(v, np.generic) else v for name, v in row.items()}
+            for row in progress.history
+        ]
         state = {
             **vars(progress),
+            "history": history,
             "where": self._where(),
             "seconds": seconds,
             "random": random,
