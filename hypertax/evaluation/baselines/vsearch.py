@@ -143,7 +143,7 @@ def _hits(queries: list[str], keys: list[str], strand: str) -> pd.DataFrame:
     """Hits on one strand ("plus") or on "both", as in `_nearest`; equal keys are all hit."""
     fields = ("query", "target", "ids", "mism", "gaps")
     place, rows = np.unique(keys, return_inverse=True)
-    options = ["--id", str(LEAST_IDENTITY), "--strand", strand, "--maxhits", "0"]
+    options = ["--qmask", "none", "--id", str(LEAST_IDENTITY), "--strand", strand, "--maxhits", "0"]
     options += ["--maxaccepts", str(ACCEPTS), "--maxrejects", str(REJECTS)]
     options += ["--userfields", "+".join(fields), "--threads", str(processors())]
     text = _run("--usearch_global", "--userout", queries, _fasta(list(place)), options)
@@ -184,7 +184,7 @@ def _run(command: str, output: str, queries: list[str], keys: str, options: list
         (here / "queries.fasta").write_text(_fasta(queries), encoding="ascii", errors="replace")
         (here / "keys.fasta").write_text(keys, encoding="ascii", errors="replace")
         words = [PROGRAM, command, "queries.fasta", "--db", "keys.fasta", output, "found.txt"]
-        words += [*options, "--qmask", "none", "--dbmask", "none", "--minseqlength", "1"]
+        words += [*options, "--dbmask", "none", "--minseqlength", "1"]
         words += ["--maxseqlength", "1000000", "--quiet"]
         try:
             told = subprocess.run(
