@@ -53,8 +53,8 @@ behaviour: $(STAMP) ## show that training computes what it did, so that runs kee
 bench: $(STAMP) ## time and memory of losses and training steps, the paper's models too (on a GPU if there is one)
 	@$(RUN) benchmarks.losses && $(RUN) benchmarks.paper growth && $(RUN) benchmarks.paper steps
 
-bench-data: $(STAMP) ## reading photographs, and metadata of BIOSCAN-1M's size (1.2 GB of temporary files)
-	@$(RUN) benchmarks.images && $(RUN) benchmarks.metadata
+bench-data: $(STAMP) ## photographs, alignment, features, and metadata of BIOSCAN-1M's size (1.2 GB of temporary files)
+	@$(RUN) benchmarks.images && $(RUN) benchmarks.metadata && $(RUN) benchmarks.data_rates
 
 notebooks: $(STAMP) ## execute the notebooks in place at their defaults, as they are committed
 	@$(RUN) nbconvert --to notebook --execute --inplace \

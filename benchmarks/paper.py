@@ -16,7 +16,7 @@ import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from hypertax.data.barcodes.codes import BARCODE_LENGTH
 from hypertax.data.batches import Batch
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
+from hypertax.model.lineage_vectors import TaxonTokens
 from hypertax.model.model import assemble_model
 from hypertax.model.tokens import TextTokens
 from hypertax.tables.table import frame_table, write_table
@@ -63,6 +64,12 @@ METHODS = {
     "hyperbolic CL + SEL": {"space": "lorentz", "entailment": "stacked"},
 }
 BROADCAST = "hyperbolic CL + SEL, broadcast"
+NESTED = "hyperbolic, nested"
+SETTINGS = {
+    **METHODS,
+    BROADCAST: METHODS["hyperbolic CL + SEL"],
+    NESTED: {"space": "lorentz", "recipe": "nested"},
+}
 MiB = 2**20
 
 
@@ -85,41 +92,60 @@ def invented(count: int, seed: int = 0) -> pd.DataFrame:
     return table.assign(split="train_seen").astype("str").replace("None", np.nan)
 
 
+@dataclass(frozen=True)
+class Shapes:
+    """The encoders' shapes. image: a timm model's name. dna, text: entries of a BERT's
+    `config.json`."""
+
+    image: str = "vit_base_patch16_224"
+    dna: dict[str, int] = field(default_factory=lambda: BARCODE_SHAPE)
+    text: dict[str, int] = field(default_factory=lambda: TEXT_SHAPE)
+
+
 class PaperStep:
-    """One training step of a method on one batch of invented specimens, which stay on the
-    device."""
+    """One training step of a method on one batch of invented specimens, which stay on the device.
+
+    method: of `SETTINGS`. shapes: of the encoders. parameters: of `RunConfig`, on top.
+    """
 
     def __init__(
-        self, method: str, batch: int, micro_batch: int, image_size: int, device: torch.device
+        self,
+        method: str,
+        batch: int,
+        micro_batch: int,
+        image_size: int,
+        device: torch.device,
+        shapes: Shapes | None = None,
+        **parameters,
     ) -> None:
         self.images = batch
-        settings = METHODS["hyperbolic CL + SEL" if method == BROADCAST else method]
+        shapes = shapes or Shapes()
+        given = {"image_encoder": shapes.image, "image_size": image_size}
+        # Few CPUs multiply in bf16.
+        given["precision"] = "bf16" if device.type == "cuda" else "no"
         with tempfile.TemporaryDirectory() as folder:
-            shapes = {name: Path(folder) / name for name in ("dna", "text")}
-            for name, shape in (("dna", BARCODE_SHAPE), ("text", TEXT_SHAPE)):
-                shapes[name].mkdir()
-                (shapes[name] / "config.json").write_text(
-                    json.dumps({"model_type": "bert", **shape})
-                )
-            config = RunConfig.create(
-                "paper",
-                image_encoder="vit_base_patch16_224",
-                dna_encoder=str(shapes["dna"]),
-                text_encoder=str(shapes["text"]),
-                image_size=image_size,
-                # Few CPUs multiply in bf16.
-                precision="bf16" if device.type == "cuda" else "no",
-                **settings,
-            )
+            for name, shape in (("dna", shapes.dna), ("text", shapes.text)):
+                path = Path(folder) / name
+                path.mkdir()
+                (path / "config.json").write_text(json.dumps({"model_type": "bert", **shape}))
+                given[f"{name}_encoder"] = str(path)
+            if method == NESTED:
+                del given["text_encoder"]
+            config = RunConfig.create("paper", **{**given, **SETTINGS[method], **parameters})
             table = invented(batch)
             names = TaxonIndex(table)
-            tokens = TextTokens.train(names.texts)
+            tokens = (
+                TaxonTokens.train(names, np.ones(batch, dtype=bool))
+                if method == NESTED
+                else TextTokens.train(names.texts)
+            )
             torch.manual_seed(0)
             self.model = (
                 assemble_model(config, ("image", "dna", "text"), tokens, pretrained=False)
                 .to(device)
                 .train()
             )
+        self.model.fit_cones()
         objective = Objective(config, names, self.model, device)
         if method == BROADCAST:
             taxon_text = torch.from_numpy(names.taxon_text).to(device)
@@ -136,6 +162,7 @@ class PaperStep:
         self.optimizer.zero_grad()
         self.large.backward(self.model, self.batch)
         self.optimizer.step()
+        self.model.clamp_()
 
 
 def step_costs(
@@ -187,15 +214,16 @@ def _measured(
     took = float(np.median(seconds))
     row = {"seconds": took, "images/s": batch / took, "peak MiB": float(peak_memory(device))}
     row["TFLOP/s"] = counter.get_total_flops() / took / 1e12
-    peak = next(
-        (
-            value
-            for name, value in PEAK_FLOPS.items()
-            if on_gpu and name in torch.cuda.get_device_name(device)
-        ),
-        None,
-    )
+    peak = peak_flops(device)
     return row | ({"share of peak": row["TFLOP/s"] * 1e12 / peak} if peak else {})
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """FLOP/s that a GPU's data sheet promises in bf16; None of a device that is not listed."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((value for known, value in PEAK_FLOPS.items() if known in name), None)
 
 
 def _measured_apart(*arguments) -> dict[str, float]:

@@ -42,7 +42,7 @@ class Answers:
 
 class Answering(Protocol):
     """Specimens and a method that names them by keys, without vectors;
-    `hypertax.evaluation.StoredAnswers` is one."""
+    `hypertax.evaluation.baselines.StoredAnswers` is one."""
 
     @property
     def table(self) -> pd.DataFrame:

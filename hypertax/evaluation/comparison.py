@@ -4,6 +4,7 @@ answered."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 from zlib import crc32
 
@@ -56,7 +57,7 @@ _COLUMNS = (
 
 def compare(
     answers: pd.DataFrame,
-    reference: str,
+    reference: str | Sequence[str],
     *,
     methods: Sequence[str] | None = None,
     averages: Sequence[str] | None = None,
@@ -80,7 +81,7 @@ def compare(
 
     Args:
         answers: of `hypertax.evaluation.study_predictions`.
-        reference: the method to compare with.
+        reference: the method to compare with, or several, each with the same draws.
         methods: which to compare, by default all others.
         averages: keys of `hypertax.evaluation.accuracy.METRICS`, by default all of them.
         resamples: number of draws.
@@ -97,31 +98,36 @@ def compare(
         ValueError: a method that is not there, no seed in common, or methods that answered
         different queries.
     """
-    methods, seeds_of = comparable(answers, reference, methods, "predictions")
+    references = [reference] if isinstance(reference, str) else list(reference)
+    if methods is None:
+        methods = [name for name in answers["method"].unique() if name not in references]
+    for name in references:
+        methods, seeds_of = comparable(answers, name, methods, "predictions")
+    seeds_of |= {name: set(answers.loc[answers["method"] == name, "seed"]) for name in references}
     rows = []
-    used = answers[answers["method"].isin([reference, *methods])]
+    used = answers[answers["method"].isin([*references, *methods])]
     for (protocol, pairing), group in used.groupby(["protocol", "pairing"], sort=False):
         # A run without one of the modalities has no answers in this pairing.
         present = set(zip(group["method"], group["seed"], strict=True))
         for rank in RANKS:
             drawn = _drawn(group, protocol, pairing, rank, resamples, seed)
-            for method in methods:
+            for name, method in product(references, methods):
                 pairs = [
-                    ((method, own), (reference, other))
-                    for own, other in seed_pairs(seeds_of[method], seeds_of[reference])
-                    if {(method, own), (reference, other)} <= present
+                    ((method, own), (name, other))
+                    for own, other in seed_pairs(seeds_of[method], seeds_of[name])
+                    if {(method, own), (name, other)} <= present
                 ]
                 for average in (averages or METRICS) if pairs else ():
                     for split, (queries, species, values) in drawn.items():
                         gaps = [values[average][a] - values[average][b] for a, b in pairs]
                         cell = Cell(protocol, pairing, rank, split, average)
-                        about = {"method": method, "reference": reference, **cell._asdict()}
+                        about = {"method": method, "reference": name, **cell._asdict()}
                         verdict = judged(np.stack(gaps), species)
                         rows.append({**about, **verdict, "queries": queries})
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
-    order = {name: i for i, name in enumerate(methods)}
+    order = {name: i for i, name in enumerate((*references, *methods))}
     return frame.sort_values(
-        "method", key=lambda names: names.map(order), kind="stable"
+        ["reference", "method"], key=lambda names: names.map(order), kind="stable"
     ).reset_index(drop=True)
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import evaluate
 from hypertax.evaluation.answers import Answering
-from hypertax.evaluation.label_transfer import predictions
+from hypertax.evaluation.label_transfer import TRUE, predictions
 
 
 class EmbeddedRun(Protocol):
@@ -40,6 +41,11 @@ class EmbeddedRun(Protocol):
         """K of the cones of `embeddings`."""
 
 
+def available(member: EmbeddedRun) -> bool:
+    """Whether a run has answers: a method whose program is not installed has none."""
+    return getattr(member.embeddings, "available", True)
+
+
 def each_run(
     study: Sequence[EmbeddedRun], measure: Callable[[EmbeddedRun], pd.DataFrame]
 ) -> pd.DataFrame:
@@ -54,14 +60,34 @@ def each_run(
 
 
 def study_scores(study: Sequence[EmbeddedRun], stage: str = "test") -> pd.DataFrame:
-    """`hypertax.evaluation.evaluate` of every run, with columns `method`, `run` and `seed` in
-    front."""
-    return each_run(study, lambda member: evaluate(member.embeddings, stage))
+    """`hypertax.evaluation.evaluate` of every run, with columns `method`, `run` and `seed` in front;
+    the values of a run that is not available are NaN."""
+
+    def scores(member: EmbeddedRun) -> pd.DataFrame:
+        frame = evaluate(member.embeddings, stage)
+        return frame if available(member) else frame.assign(value=np.nan)
+
+    return each_run(study, scores)
 
 
 def study_predictions(
     study: Sequence[EmbeddedRun], stage: str = "test", *, device: str | None = None
 ) -> pd.DataFrame:
-    """`hypertax.evaluation.predictions` of every run, with columns `method`, `run` and `seed` in
-    front."""
-    return each_run(study, lambda member: predictions(member.embeddings, stage, device=device))
+    """`hypertax.evaluation.predictions` of every run that is available, with columns `method`, `run`
+    and `seed` in front."""
+    study = [member for member in study if available(member)]
+    frame = each_run(study, lambda member: predictions(member.embeddings, stage, device=device))
+    return _answered_by_all(frame)
+
+
+def _answered_by_all(frame: pd.DataFrame) -> pd.DataFrame:
+    """The queries that every run of a pairing answered: one may lack a barcode that cannot be
+    aligned, or a photograph that another cannot read. A name counts where it counts for all."""
+    cell = ["protocol", "pairing", "query"]
+    runs = frame.groupby(cell[:2])["run"].transform("nunique")
+    kept = frame[runs == frame.groupby(cell)["run"].transform("nunique")]
+    counts = kept.groupby(cell)[list(TRUE)].transform("count")
+    partly = (counts > 0) & counts.lt(runs[kept.index], axis=0)
+    if partly.any(axis=None):
+        kept = kept.assign(**{name: kept[name].where(~partly[name], None) for name in TRUE})
+    return kept.reset_index(drop=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hypertax.evaluation.answers import seed_pairs
 from hypertax.evaluation.open_world.comparison import choose_scores, open_world_scores
 from hypertax.evaluation.open_world.curves import (
     PRECISION,
@@ -159,7 +160,7 @@ def _differences(ax, cells: dict, reference: str, looks: dict[str, Look], group:
     ax.axhline(0, color=looks[reference].colour, linewidth=1.0, zorder=1.5)
     for method, (lines, _) in cells.items():
         own = _by_seed(lines)
-        seeds = [own[seed] - base[seed] for seed in own if seed in base]
+        seeds = [own[a] - base[b] for a, b in seed_pairs(own, base)]
         if method != reference and seeds:
             _band(ax, np.stack(seeds), looks[method].colour)
     reach = max(1.0, 1.08 * np.abs(ax.dataLim.intervaly).max())

@@ -11,6 +11,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "rows": ["Row", "Sweep", "applicable", "load_rows", "load_sweep", "row_looks"],
         "runs": ["StudyRun", "result_folders", "run_costs", "run_names", "run_records"],
+        "baselines": [
+            "BaselineRun",
+            "baseline_costs",
+            "load_baselines",
+            "run_baselines",
+        ],
         "collect": ["Study", "collect_runs", "load_study"],
         "selection": ["Shown", "select_runs"],
         "recipes": ["placed_runs", "recipe_paragraphs", "strongest", "validation_means"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name, load_specimens
 from hypertax.data.views import views_of
+from hypertax.study.baselines import BESIDE, BaselineRun, run_baselines
 from hypertax.study.rows import Row, applicable, load_rows
 from hypertax.study.runs import StudyRun, result_folders
 from hypertax.training.trainer import train_here, unaligned
@@ -24,6 +25,7 @@ class Study:
         specimens: the table of specimens.
         rows: the rows of the experiment that these data allow.
         runs: one of every row and seed.
+        baselines: runs of the rows that need no training, where they are asked for.
         tables, figures: the folders to write to.
     """
 
@@ -31,8 +33,25 @@ class Study:
     specimens: pd.DataFrame
     rows: list[Row]
     runs: list[StudyRun]
+    baselines: list[BaselineRun]
     tables: Path
     figures: Path
+
+    @property
+    def answering(self) -> list[StudyRun | BaselineRun]:
+        """All runs that answer queries, the baselines first."""
+        return [*self.baselines, *self.runs]
+
+    @property
+    def beside(self) -> list[BaselineRun]:
+        """The baselines that figures show beside the trained rows."""
+        return [run for run in self.baselines if run.row.name in BESIDE and run.available]
+
+    @property
+    def all_rows(self) -> list[Row]:
+        """The rows, those of the baselines first."""
+        beside = [replace(run.row, label=run.method) for run in self.baselines]
+        return [*beside, *self.rows]
 
     def of_space(self, space: str) -> list[StudyRun]:
         """The runs of one space, "lorentz" or "euclidean"."""
@@ -54,6 +73,7 @@ def load_study(
     seeds: int = 1,
     data_seed: int = 0,
     published_as: str | None = None,
+    baselines: bool = False,
     publish: bool = False,
     output: str | None = None,
     **parameters,
@@ -68,6 +88,7 @@ def load_study(
         preset, seeds, output, parameters: as in `collect_runs`.
         data_seed: of the simulated data and of the split.
         published_as: the group that names the folder of published results; by default `experiment`.
+        baselines: whether the rows that need no training are made, too.
         publish: whether results go to `tables/` and `figures/`; see
             `hypertax.study.result_folders`.
 
@@ -94,7 +115,8 @@ def load_study(
         publish=publish,
         output=output,
     )
-    return Study(data_set_name(dataset), specimens, rows, runs, tables, figures)
+    beside = run_baselines(specimens, output=output) if baselines else []
+    return Study(data_set_name(dataset), specimens, rows, runs, beside, tables, figures)
 
 
 def collect_runs(

@@ -22,6 +22,8 @@ TRAINING = {
     "03_train_hyperbolic": in_space("lorentz"),
 }
 """The training notebooks, and what each of them fixes itself."""
+BASELINE_ROWS = "baselines"
+"""The section of rows that need no training; it is no group of an experiment."""
 
 _FIELDS = ("label", "notebook", "parameters", "colour", "marker")
 _ELSEWHERE = ("dataset", "preset", "seed", "space", "output")
@@ -116,7 +118,22 @@ def row_looks(rows: list[Row]) -> dict[str, Look]:
     return {row.name: looks[row.label] for row in rows} | looks
 
 
-def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
+def load_section(path: Path = EXPERIMENTS) -> list[Row]:
+    """The rows of `BASELINE_ROWS`, each with a label and a look; none without the section.
+
+    Raises:
+        ValueError: one sentence naming the file and the row.
+    """
+    rows = []
+    for name, entry in (_content(path).get(BASELINE_ROWS) or {}).items():
+        here = f"{shown(path)}, {BASELINE_ROWS}, {name}"
+        if not isinstance(entry, dict) or set(entry) != {"label", "colour", "marker"}:
+            raise ValueError(f"{here} must have a label, a colour and a marker.")
+        rows.append(Row(name, str(entry["label"]), look=_look(here, entry)))
+    return rows
+
+
+def _content(path: Path) -> dict[str, Any]:
     where = shown(path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
@@ -130,8 +147,14 @@ def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
         ) from None
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{where} must hold groups of rows, such as `core:`.")
-    groups = {}
-    for group, entries in content.items():
+    return content
+
+
+def _load(path: Path) -> dict[str, tuple[list[Row], Sweep | None]]:
+    where, groups = shown(path), {}
+    for group, entries in _content(path).items():
+        if group == BASELINE_ROWS:
+            continue
         entries = dict(entries) if isinstance(entries, dict) else entries
         sweep = entries.pop("sweep", None) if isinstance(entries, dict) else None
         rows = _rows(f"{where}, {group}", entries)

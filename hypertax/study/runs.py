@@ -12,6 +12,7 @@ import pandas as pd
 from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name
 from hypertax.embeddings import Embeddings
+from hypertax.evaluation.members import EmbeddedRun
 from hypertax.files import ROOT
 from hypertax.study.rows import Row, published_place
 from hypertax.training.runs import Run, runs_folder
@@ -46,9 +47,9 @@ class StudyRun:
         return self.run.config.aperture
 
 
-def run_names(*members: StudyRun) -> list[str]:
+def run_names(*members: EmbeddedRun) -> list[str]:
     """Names of the runs, as tables and figures give them."""
-    return [member.run.name for member in members]
+    return [member.name for member in members]
 
 
 def run_records(study: list[StudyRun]) -> pd.DataFrame:

@@ -103,6 +103,40 @@ def write_difference_tables(
     return tables
 
 
+def baseline_table(
+    differences: pd.DataFrame, *, average: str = "macro", runs: Sequence[str] = ()
+) -> Table:
+    """Every trained row minus the rows that need no training, in points, with 95 % intervals; an
+    asterisk where these exclude zero.
+
+    Args:
+        differences: of `hypertax.evaluation.compare` with several references.
+        average: the metric, a key of `hypertax.evaluation.METRICS`.
+        runs: names of the runs compared.
+
+    Returns:
+        methods, kinds of species and ranks against pairings and references.
+
+    Raises:
+        ValueError: no such cells.
+    """
+    chosen = differences[(differences["average"] == average) & (differences["split"] != "harmonic")]
+    if chosen.empty:
+        raise ValueError(f"There are no differences of {average} accuracy to baselines.")
+    kinds = {cell: kind for kind, cell in _KINDS.items()}
+    species = [kinds[cell] for cell in zip(chosen["protocol"], chosen["split"], strict=True)]
+    note = (
+        "Difference to the baseline above it in points, and in brackets its 95 % interval from a"
+        f" paired bootstrap: {DRAWN}; * where the interval, before it is rounded, excludes zero."
+        " Intervals hold the trained models fixed and are not corrected for the number of cells."
+    )
+    shown = [interval(row) for row in chosen.itertuples()]
+    about = chosen.assign(kind=species).drop(columns=["split", "protocol", "average", "species"])
+    about = about.rename(columns={"kind": "species", "reference": "minus"})
+    rows = ("method", "species", "rank")
+    return of_differences(about, shown, rows, runs, note, columns=("pairing", "minus"))
+
+
 def only_reference(differences: pd.DataFrame) -> str:
     """The method that all differences are to.
 
@@ -128,12 +162,18 @@ def interval(row) -> str:
 
 
 def of_differences(
-    differences: pd.DataFrame, shown: list[str], rows: Sequence[str], runs: Sequence[str], note: str
+    differences: pd.DataFrame,
+    shown: list[str],
+    rows: Sequence[str],
+    runs: Sequence[str],
+    note: str,
+    *,
+    columns: Sequence[str] = ("pairing",),
 ) -> Table:
-    """A table of differences to one reference, its columns the pairings.
+    """A table of differences, its columns the pairings by default.
 
     Args:
-        differences: with the columns of `rows`, `pairing`, `difference` and `seeds`.
+        differences: with those of `rows` and `columns`, `difference` and `seeds`.
         shown: the text of each cell.
         rows, runs, note: as in `Table`.
     """
@@ -142,7 +182,7 @@ def of_differences(
         .assign(sd=np.nan, n=np.nan, shown=shown)
         .reset_index(drop=True),
         rows=tuple(rows),
-        columns=("pairing",),
+        columns=tuple(columns),
         percent=False,
         seeds=seeds_in_words(differences["seeds"]),
         runs=tuple(runs),

@@ -122,7 +122,7 @@ def over_seeds(
                 shown += f" ± {text(sd)}"
             numbers = {"quantity": heading, "mean": mean, "sd": sd, "n": n, "shown": shown}
             tidy.append({**dict(zip(keys, key, strict=True)), **numbers})
-    if frame["seed"].nunique() > 1:
+    if frame.groupby("method")["seed"].nunique().max() > 1:
         note = f"{note} Mean ± standard deviation over the seeds."
     return Table(
         tidy=pd.DataFrame(tidy),

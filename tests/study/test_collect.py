@@ -91,7 +91,7 @@ def test_published_results_go_to_the_folder_of_their_group(asked):
     ],
 )
 def test_the_baseline_is_the_first_trained_euclidean_row(rows, expected):
-    study = collect.Study("simulated", SPECIMENS, rows, [], ROOT, ROOT)
+    study = collect.Study("simulated", SPECIMENS, rows, [], [], ROOT, ROOT)
     assert study.baseline == expected
 
 

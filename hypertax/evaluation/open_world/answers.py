@@ -12,7 +12,7 @@ import torch
 from hypertax.data.split import QUERY_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.answers import Answering, answer, names_of
-from hypertax.evaluation.members import EmbeddedRun, each_run
+from hypertax.evaluation.members import EmbeddedRun, available, each_run
 from hypertax.evaluation.protocol import PAIRINGS, modalities_of, query_splits
 from hypertax.evaluation.retrieval import nearest_keys
 from hypertax.geometry import lorentz as L
@@ -180,15 +180,15 @@ def _rows(
 def study_answers(
     study: Sequence[EmbeddedRun], stage: str = "test", pairing: str = "DNA to DNA", **options
 ) -> pd.DataFrame:
-    """`open_world_answers` of every run of a study, each with its own aperture, with columns
-    `method`, `run` and `seed` in front."""
+    """`open_world_answers` of every run of a study that is available, each with its own aperture,
+    with columns `method`, `run` and `seed` in front."""
 
     def answers(member: EmbeddedRun) -> pd.DataFrame:
         return open_world_answers(
             member.embeddings, stage, pairing, aperture=member.aperture, **options
         )
 
-    return each_run(study, answers)
+    return each_run([member for member in study if available(member)], answers)
 
 
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
