@@ -63,8 +63,8 @@ def load_baselines(path: Path = EXPERIMENTS) -> list[Row]:
     for row in rows:
         if row.name not in BASELINES:
             raise ValueError(
-                f"{path.name}, {BASELINE_ROWS}, {row.name}: there is no such baseline; the names are"
-                f" {', '.join(BASELINES)}."
+                f"{path.name}, {BASELINE_ROWS}, {row.name}: there is no such baseline; the names"
+                f" are {', '.join(BASELINES)}."
             )
     return rows
 
