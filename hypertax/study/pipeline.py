@@ -71,7 +71,8 @@ def paper(
 
     if any(not character.isprintable() for character in dataset):
         raise ValueError(
-            f"DATASET must be a path without line breaks and control characters: rename {dataset!r}."
+            "DATASET must be a path without line breaks and control characters: rename"
+            f" {dataset!r}."
         )
     if dataset not in READERS and not resolve(dataset).exists():
         raise ValueError(
