@@ -22,7 +22,6 @@ import pandas as pd
 from hypertax.files import ROOT
 
 STAGES = ("data", "training", "evaluation", "figures", "pipeline")
-_SPLITS = ("train_seen", "train_seen", "train_seen", "seen_keys", "val_seen", "test_seen")
 _SEED = 0
 # Where a run was made, and how long it took, is no result.
 _APART = ("environment.json", "history.csv", "runs.csv", "notebook.ipynb", "cost.", "all_tables")

@@ -55,7 +55,10 @@ def test_a_spreadsheet_computes_nothing(text):
     assert list(spreadsheet_safe(pd.DataFrame({text: [1]}))) == [f"'{text.strip(chr(13))}"]
 
 
-@pytest.mark.parametrize("text", ["-0.5", "+1.2 [0.3, 2.1] *", "-3 [-4.0, -2.0]", "-1e-5", "-12 %"])
+NUMBERS = ["-0.5", "+1.2 [0.3, 2.1] *", "-3 [-4.0, -2.0]", "-1e-5", "-12 %"]
+
+
+@pytest.mark.parametrize("text", NUMBERS)
 def test_numbers_as_text_stay(text):
     assert spreadsheet_safe(pd.DataFrame({"a": [text]}))["a"][0] == text
 
