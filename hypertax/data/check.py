@@ -10,14 +10,13 @@ import pandas as pd
 
 from hypertax.data.photograph_files import UnreadablePhotograph, check_photograph
 from hypertax.data.progress import progress_bar
+from hypertax.data.remarks import legible, places
 from hypertax.data.split import SEEN_SPLITS, SPLITS, TRAINING_SPLITS, UNSEEN_SPLITS
 from hypertax.files import shown
 from hypertax.taxonomy import RANKS
 
 IUPAC = "ACGTRYSWKMBDHVN"
 """Letters of a barcode: the four nucleotides and the codes of ambiguous ones."""
-SHOWN = 10
-"""Rows listed of each kind of problem."""
 _NOWHERE = np.array([], dtype=int)
 _PLURAL = {"order": "orders", "family": "families", "genus": "genera", "species": "species"}
 
@@ -43,15 +42,7 @@ class Problem:
     def line(self, names: Sequence, label: str) -> str:
         """The problem in one line; `names` gives what each row is called, `label` what such a name
         is ("row")."""
-        places = [str(names[i]) for i in self.positions[:SHOWN]]
-        more = len(self.positions) - len(places)
-        label += "s" if len(self.positions) > 1 else ""
-        where = (
-            f" ({label} {', '.join(places)}{f' and {more:,} more' if more else ''})"
-            if places
-            else ""
-        )
-        return f"- {self.what}{where}: {self.todo}."
+        return f"- {self.what}{places(names, self.positions, label)}: {self.todo}."
 
 
 def check_specimens(
@@ -141,7 +132,7 @@ def _identifiers(table: pd.DataFrame) -> Iterator[Problem]:
     if (at := np.flatnonzero(sampleid.notna() & sampleid.duplicated(keep=False))).size:
         what = (
             f"{_count(at.size, 'specimen')} whose sampleid occurs more than once, such as"
-            f" {sampleid[at[0]]!r}"
+            f" {legible(sampleid[at[0]])!r}"
         )
         yield Problem(what, "give each its own, or keep one row of each", at)
 
@@ -152,7 +143,7 @@ def _letters(barcodes: pd.Series) -> Iterator[Problem]:
         strange = sorted(set("".join(barcodes[at[:1000]])) - set(IUPAC))
         what = (
             f"{_count(at.size, 'barcode')} with characters that are not nucleotide codes,"
-            f" such as {''.join(strange[:5])!r}"
+            f" such as {legible(''.join(strange[:5])) or 'control characters'!r}"
         )
         yield Problem(what, f"only the letters {IUPAC} and the gap - are allowed", at)
 
@@ -174,12 +165,13 @@ def _images(images: pd.Series) -> Iterator[Problem]:
             (missing if error.missing else broken).append(position)
             reasons[position] = error.reason
     if missing:
-        what = f"{_count(len(missing), 'image')} not found, such as {shown(images[missing[0]])}"
+        first = legible(shown(images[missing[0]]), 300)
+        what = f"{_count(len(missing), 'image')} not found, such as {first}"
         yield Problem(what, "put the files there, or leave the field empty", np.array(missing))
     if broken:
         what = (
             f"{_count(len(broken), 'file')} that cannot be opened as an image, such as"
-            f" {shown(images[broken[0]])} ({reasons[broken[0]]})"
+            f" {legible(shown(images[broken[0]]), 300)} ({legible(reasons[broken[0]])})"
         )
         yield Problem(what, "replace the file, or leave the field empty", np.array(broken))
 
@@ -227,7 +219,7 @@ def _double_problem(table: pd.DataFrame, child: str, parent: str, pairs: pd.Data
     usual = pd.MultiIndex.from_frame(pairs).isin(often.to_list())
     look = pairs.index[~usual | ~pairs.duplicated()].to_numpy()
     first = pairs[pairs["child"] == pairs["child"].iloc[0]].drop_duplicates("parent").index
-    name, parents = table[child][first[0]], table[parent][first].to_list()
+    name, parents = legible(table[child][first[0]]), map(legible, table[parent][first])
     n = pairs["child"].nunique()
     what = (
         f"{n:,} {child if n == 1 else _PLURAL[child]} under more than one {parent}, such as"
@@ -240,7 +232,8 @@ def _splits(table: pd.DataFrame, labels_needed: bool) -> Iterator[Problem]:
     split, species = table["split"], table["species"]
     if (at := np.flatnonzero(~split.isin(SPLITS))).size:
         names = [
-            repr(name) if pd.notna(name) else "an empty field" for name in split[at].unique()[:3]
+            repr(legible(name)) if pd.notna(name) else "an empty field"
+            for name in split[at].unique()[:3]
         ]
         todo = (
             f"the splits are {', '.join(SPLITS)}; without a column `split` they are made by"
@@ -252,7 +245,8 @@ def _splits(table: pd.DataFrame, labels_needed: bool) -> Iterator[Problem]:
     seen = split.isin({*SEEN_SPLITS, *TRAINING_SPLITS})
     both = set(species[seen].dropna()) & set(species[split.isin(UNSEEN_SPLITS)].dropna())
     if both:
-        what = f"{len(both):,} species both in seen and in unseen splits, such as {min(both)}"
+        first = legible(min(both))
+        what = f"{len(both):,} species both in seen and in unseen splits, such as {first}"
         yield Problem(what, "put all its specimens on one side", np.flatnonzero(species.isin(both)))
     if labels_needed and not split.isin(TRAINING_SPLITS).any():
         todo = (

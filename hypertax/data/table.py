@@ -3,106 +3,61 @@ BOLD and Darwin Core use."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import os
-import re
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from hypertax.data.check import check_specimens
+from hypertax.data.cells import PACKED, named, read_cells, stem_and_ending
+from hypertax.data.check import IUPAC, check_specimens
+from hypertax.data.columns import (
+    ALIASES,
+    PLACEHOLDERS,
+    choose,
+    clean,
+    clean_barcodes,
+    clean_paths,
+    genera_like_placeholders,
+    missing,
+    wanted,
+)
+from hypertax.data.fasta import FASTA, barcodes_of, beside, read_fasta
+from hypertax.data.labels import read_labels
+from hypertax.data.lacking import what_is_lacking
+from hypertax.data.photograph_files import UnreadablePhotograph, check_photograph
+from hypertax.data.progress import progress_bar
+from hypertax.data.reads import of_another_marker, remark_on
+from hypertax.data.remarks import Remarks, counted, legible
 from hypertax.data.split import clibd_split
-from hypertax.files import resolve, shown
+from hypertax.files import resolve
 from hypertax.taxonomy import RANKS
+
+__all__ = [
+    "ALIASES",
+    "COLUMNS",
+    "PLACEHOLDERS",
+    "clean_barcodes",
+    "read_queries",
+    "read_table",
+    "table_stem",
+]
 
 COLUMNS = ("sampleid", "image", "barcode", *RANKS, "split")
 """Columns of a specimen table."""
-
-# Names are compared in lower case without punctuation and prefix ("dwc:scientificName"); the first
-# one present is taken.
-ALIASES = {
-    "sampleid": (
-        "sampleid",
-        "processid",
-        "specimenid",
-        "occurrenceid",
-        "materialsampleid",
-        "catalognumber",
-        "id",
-    ),
-    "image": (
-        "image",
-        "imagefile",
-        "imagepath",
-        "imagefilename",
-        "imagename",
-        "filename",
-        "file",
-        "photo",
-    ),
-    "barcode": (
-        "nucraw",
-        "barcode",
-        "dnabarcode",
-        "nucleotides",
-        "nuc",
-        "dnasequence",
-        "sequence",
-        "seq",
-        "dna",
-    ),
-    "order": ("order", "ordername"),
-    "family": ("family", "familyname"),
-    "genus": ("genus", "genusname"),
-    "species": ("species", "speciesname"),
-    "split": ("split", "clibdsplit"),
-    "epithet": ("specificepithet",),
-    "name": ("scientificname",),
-    "name_rank": ("taxonrank",),
-    "processid": ("processid",),
-    "chunk": ("chunknumber",),
-}
-PLACEHOLDERS = (
-    "",
-    "-",
-    "?",
-    "nan",
-    "na",
-    "n/a",
-    "<na>",
-    "none",
-    "null",
-    "not_classified",
-    "not classified",
-    "unclassified",
-    "unknown",
-)
-"""What people write for "missing", in lower case."""
-
-_TEXT = {".tsv": "\t", ".txt": "\t", ".csv": ","}
-_FASTA = (".fasta", ".fa", ".fas", ".fna")
-# "Aedes (Stegomyia) aegypti (Linnaeus, 1762)" is a binomial, "Aedes sp. 1" and "Aedes cf. aegypti"
-# are not.
-_BINOMIAL = re.compile(
-    r"([A-Z][a-zà-ÿ-]+)(?: \([A-Z][a-z-]+\))?"
-    r" ((?!(?:sp|spp|cf|aff|nr|near|gr|indet)\b)[a-z][a-zà-ÿ-]+)(?= |$)"
-)
 
 
 def read_table(
     path: str | os.PathLike, *, seed: int = 0, labels_needed: bool = False
 ) -> pd.DataFrame:
-    """Specimens of a table: .tsv, .txt (tabs) or .csv, also with .gz, or .parquet.
+    """Specimens of a table: .tsv, .txt or .csv, also with .gz, .bz2 or .xz, or .parquet.
 
-    Columns are found by their usual names whatever their case (see `ALIASES`). All but an
+    Columns are found by their usual names whatever their case (see `columns.ALIASES`). All but an
     identifier are optional. Images are paths relative to the table's folder or to a folder `images`
     beside it. Barcodes may also stand in a FASTA file of the same name beside the table, whose
-    records begin with the `sampleid` or `processid`.
+    records begin with the `sampleid` or `processid`. What was read and ignored, and what was done
+    to which rows, is printed to standard error.
 
     Args:
         path: the file, as the user gave it.
@@ -117,163 +72,166 @@ def read_table(
         ValueError: the file is missing or unreadable (one sentence).
         SpecimenTableError: something is wrong with its rows; see `check_specimens`.
     """
-    path = resolve(path)
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "was not found"
-        raise ValueError(f"{shown(path)} {found}: name the file of a table of specimens.")
-    stem, ending = _stem_and_ending(path)
-    if ending not in (*_TEXT, ".parquet"):
+    path = _file(path)
+    raw, rows = _raw(path)
+    if "sampleid" not in raw:
+        accepted = ", ".join(ALIASES["sampleid"])
         raise ValueError(
-            f"{shown(path)} is not a table that can be read: save it as .tsv, .csv (also .gz) or"
-            " .parquet."
+            f"{named(path)} has no column with the specimens' identifiers: name one of its"
+            f" columns {accepted}."
         )
-    raw, rows = _read_parquet(path) if ending == ".parquet" else _read_text(path, _TEXT[ending])
-    for column in raw.columns:
-        raw[column] = _cleaned(raw[column])
-    specimens = pd.DataFrame({column: raw.get(column, _missing(len(raw))) for column in COLUMNS})
-    specimens["barcode"] = clean_barcodes(specimens["barcode"])
-    specimens["species"] = _species(raw)
-    specimens["image"] = _image_paths(specimens["image"], raw.get("chunk"), path.parent)
-    if fasta := _fasta_beside(path.parent, stem):
-        found = clean_barcodes(_from_fasta(fasta, raw, specimens["barcode"].notna().any()))
-        specimens["barcode"] = specimens["barcode"].where(specimens["barcode"].notna(), found)
+    remarks = _remarks(path, rows, raw["sampleid"])
+    remarks.add(raw.attrs["read"])
+    _leave_out_other_markers(raw, remarks)
+    kept = np.flatnonzero(~raw.attrs["left out"])
+    if kept.size < len(raw):
+        raw = raw.iloc[kept].reset_index(drop=True)
+        rows = None if rows is None else rows[kept]
+        remarks.names = remarks.names[kept]
+    specimens = _specimens(raw, path, remarks)
     if specimens["split"].isna().all():
         specimens["split"] = clibd_split(specimens, seed)
-    check_specimens(specimens, source=shown(path), rows=rows, labels_needed=labels_needed)
+    check_specimens(specimens, source=named(path), rows=rows, labels_needed=labels_needed)
+    remark_on(specimens["barcode"], remarks)
+    if labels_needed and (lacking := what_is_lacking(specimens)):
+        remarks.add(lacking)
+    remarks.print()
     return specimens
 
 
-def clean_barcodes(barcodes: pd.Series) -> pd.Series:
-    """Upper case, without gaps and white space, U as T; NA where nothing is left."""
-    barcodes = (
-        barcodes.astype("str")
-        .str.replace(r"[-\s]+", "", regex=True)
-        .str.upper()
-        .str.replace("U", "T", regex=False)
-    )
-    return barcodes.mask(barcodes == "")
+def read_queries(path: str | os.PathLike) -> pd.DataFrame:
+    """Specimens to be embedded or identified, of a table (as `read_table`) or a FASTA file.
+
+    Every row is kept, in its order; neither labels nor splits nor an identifier is needed.
+
+    Returns:
+        The columns of a specimen table and `reason`: why a row cannot be embedded, otherwise NA. A
+        row without an identifier is called by its number, "row 2".
+
+    Raises:
+        ValueError: the file is missing or unreadable (one sentence).
+    """
+    path = _file(path)
+    if stem_and_ending(path)[1] in FASTA:
+        records = read_fasta(path)
+        table = pd.DataFrame({column: records.get(column) for column in RANKS})
+        table["sampleid"], table["barcode"] = records["id"], clean_barcodes(records["sequence"])
+        for column in ("image", "split"):
+            table[column] = missing(len(table))
+        return _with_reasons(table[list(COLUMNS)].astype("str"), np.arange(len(table)) + 1)
+    raw, rows = _raw(path)
+    rows = np.arange(len(raw)) + 1 if rows is None else rows
+    raw["sampleid"] = raw.get("sampleid", missing(len(raw)))
+    remarks = Remarks(named(path), rows, "row")
+    remarks.add(raw.attrs["read"])
+    other = _leave_out_other_markers(raw, remarks)
+    table = _specimens(raw, path, remarks)
+    remark_on(table["barcode"], remarks)
+    remarks.print()
+    return _with_reasons(table, rows, other)
 
 
 def table_stem(path: str | os.PathLike) -> str:
     """The name of a table's file without its endings, `insect1k` for `data/insect1k.tsv.gz`."""
-    return _stem_and_ending(Path(path))[0]
+    return stem_and_ending(Path(path))[0]
 
 
-def _stem_and_ending(path: Path) -> tuple[str, str]:
-    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
-    stem, ending = os.path.splitext(name)
-    gzipped_parquet = name != path.name and ending.lower() == ".parquet"
-    return stem, ".parquet.gz" if gzipped_parquet else ending.lower()
+def _file(path: str | os.PathLike) -> Path:
+    path = resolve(path)
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "was not found"
+        found = found if path.is_dir() or not path.exists() else "is no regular file"
+        raise ValueError(f"{named(path)} {found}: name the file of a table of specimens.")
+    return path
 
 
-def _missing(n: int) -> pd.Series:
-    return pd.Series([None] * n, dtype="str")
+def _remarks(path: Path, rows: np.ndarray | None, sampleid: pd.Series) -> Remarks:
+    if rows is None:
+        return Remarks(named(path), sampleid.fillna("without a sampleid").to_numpy(), "specimen")
+    return Remarks(named(path), rows, "row")
 
 
-def _columns(header: list[str], path: Path) -> dict[str, str]:
-    """Which column of the file each of ours is."""
-    plain = {}
-    for column in header:
-        plain.setdefault(re.sub(r"[^a-z0-9]", "", str(column).rpartition(":")[2].lower()), column)
-    present = {
-        ours: [plain[alias] for alias in aliases if alias in plain]
-        for ours, aliases in ALIASES.items()
-    }
-    columns = {ours: theirs[0] for ours, theirs in present.items() if theirs}
-    if "sampleid" not in columns:
-        accepted = ", ".join(ALIASES["sampleid"])
-        raise ValueError(
-            f"{shown(path)} has no column with the specimens' identifiers: name one of its"
-            f" columns {accepted}."
+def _raw(path: Path) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Our columns of a table, cleaned; `attrs["read"]` says what was read and ignored."""
+    cells = read_cells(path, wanted)
+    kinds = {"image": clean_paths, "barcode": _clean_reads}
+    kind_of = {}
+    for ours, cleaner in kinds.items():
+        kind_of |= {place: cleaner for place in wanted_of(cells.header, ours)}
+    cleaned = pd.DataFrame(
+        {place: kind_of.get(place, clean)(column) for place, column in cells.columns.items()},
+        index=cells.columns.index,
+    )
+    taken, line = choose(cells.header, cleaned)
+    raw = pd.DataFrame({ours: cleaned[place] for ours, place in taken.items()})
+    raw = raw.reindex(cells.columns.index)
+    if (place := taken.get("sampleid")) in kind_of:
+        raw["sampleid"] = clean(cells.columns[place])
+    if "genus" in taken:
+        written = cells.columns[taken["genus"]]
+        raw["genus"] = genera_like_placeholders(
+            raw["genus"], written, raw.get("species"), raw.get("name")
         )
-    return columns
+    raw.attrs["read"] = line
+    return raw, cells.rows
 
 
-def _open(path: Path):
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
+def wanted_of(header: list[str], ours: str) -> list[int]:
+    """The places in a header of the columns that may be one of ours."""
+    return [place for place in wanted(header) if wanted([header[place]], ALIASES[ours])]
 
 
-def _read_text(path: Path, separator: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Our columns of a delimited file, as text, and the line of each row."""
-    try:
-        with _open(path) as file:
-            first = file.readline()
-        if separator == "," and ";" in first and "," not in first:
-            separator = ";"
-        columns = _columns(next(csv.reader([first], delimiter=separator), []), path)
-        # In a TSV a quotation mark is a letter, unless the header shows that fields are quoted.
-        quoted = separator != "\t" or first.startswith('"')
-        options = {
-            "sep": separator,
-            "quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-            "encoding": "utf-8-sig",
-        }
-        with warnings.catch_warnings():
-            # Rows longer than the header: their fields would be shifted, or cut.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            # All columns are read, since `usecols` would let rows of any length pass.
-            table = pd.read_csv(
-                path,
-                dtype="str",
-                keep_default_na=False,
-                skip_blank_lines=False,
-                index_col=False,
-                **options,
-            )
-    except UnicodeDecodeError:
+def _clean_reads(column: pd.Series) -> pd.Series:
+    short = column.str.len() < 24
+    return clean_barcodes(column.mask(short & column.str.strip().str.lower().isin(PLACEHOLDERS)))
+
+
+def _leave_out_other_markers(raw: pd.DataFrame, remarks: Remarks) -> np.ndarray:
+    """Take the reads of other markers out of rows; `attrs["left out"]` are rows that nothing else
+    is left of.
+
+    Returns:
+        (N,) bool, the rows of another marker.
+
+    Raises:
+        ValueError: all rows are of other markers (one sentence).
+    """
+    other = np.zeros(len(raw), bool)
+    if "marker" in raw:
+        other = of_another_marker(raw["marker"])
+    raw.attrs["left out"] = np.zeros(len(raw), bool)
+    if not other.any():
+        return other
+    some = ", ".join(legible(m, 40) for m in raw["marker"][other].unique()[:5])
+    if other.all():
         raise ValueError(
-            f"{shown(path)} is not UTF-8 text: save it as a TSV or CSV file in UTF-8."
-        ) from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, OSError, EOFError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(
-            f"{shown(path)} cannot be read as a table ({reason}): check that it is whole and its"
-            " columns agree."
-        ) from None
-    table = pd.DataFrame({ours: table[theirs] for ours, theirs in columns.items()})
-    filled = ~table.isin(["", None]).all(axis=1)
-    return table[filled].reset_index(drop=True), np.flatnonzero(filled) + 2
-
-
-def _read_parquet(path: Path) -> tuple[pd.DataFrame, None]:
-    try:
-        columns = _columns(pq.read_schema(path).names, path)
-        stored = pq.read_table(path, columns=list(dict.fromkeys(columns.values())))
-        return pd.DataFrame(
-            {ours: _text(stored.column(theirs)) for ours, theirs in columns.items()}
-        ), None
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(
-            f"{shown(path)} cannot be read as Parquet ({reason}): write it again."
-        ) from None
-
-
-def _text(column: pa.ChunkedArray) -> pd.Series:
-    return column.cast(pa.string()).to_pandas().astype("str")
-
-
-def _cleaned(column: pd.Series) -> pd.Series:
-    column = column.str.replace(r"\s+", " ", regex=True).str.strip()
-    return column.mask(column.str.lower().isin(PLACEHOLDERS))
-
-
-def _species(raw: pd.DataFrame) -> pd.Series:
-    """Species names: as given; of genus and epithet where only the epithet is given; of a
-    scientific name that is a species'."""
-    species, genus = (raw.get(column, _missing(len(raw))) for column in ("species", "genus"))
-    epithet = species.where(species.str.fullmatch(r"[a-z][a-zà-ÿ-]+", na=False))
-    epithet = epithet.fillna(raw["epithet"]) if "epithet" in raw else epithet
-    species = species.mask(species.isna() | epithet.notna(), genus + " " + epithet)
-    if "name" in raw:
-        parts = raw["name"].str.extract(f"^{_BINOMIAL.pattern}")
-        rank = raw.get("name_rank", _missing(len(raw))).str.lower()
-        species = species.fillna(
-            (parts[0] + " " + parts[1]).where(rank.isna() | (rank == "species"))
+            f"{remarks.source} has no row of COI but only of other markers ({some}): give a table"
+            " with barcodes of COI."
         )
-    # "Aedes sp." stands for any number of species.
-    return species.mask(species.str.fullmatch(r"(?:\S+ )?(?:sp|spp|indet)\.?", na=False))
+    remarks.add(
+        f"{counted(int(other.sum()), 'row')} of another marker than COI left out ({some})",
+        np.flatnonzero(other),
+    )
+    if "barcode" in raw:
+        raw["barcode"] = raw["barcode"].mask(other)
+    pictured = raw.get("image", missing(len(raw))).notna()
+    again = raw["sampleid"].isin(set(raw["sampleid"][~other].dropna()))
+    raw.attrs["left out"] = other & (again | ~pictured).to_numpy()
+    return other
+
+
+def _specimens(raw: pd.DataFrame, path: Path, remarks: Remarks) -> pd.DataFrame:
+    """A specimen table of our columns; splits as they are given."""
+    specimens = pd.DataFrame({column: raw.get(column, missing(len(raw))) for column in COLUMNS})
+    labels = read_labels(raw, remarks)
+    specimens[list(RANKS)] = labels[list(RANKS)]
+    specimens["image"] = _image_paths(specimens["image"], raw.get("chunk"), path.parent)
+    if fasta := beside(path, stem_and_ending(path)[0]):
+        ids = raw[[column for column in ("sampleid", "processid") if column in raw]]
+        has = specimens["barcode"].notna().to_numpy()
+        found = barcodes_of(fasta, ids, has, remarks)
+        specimens["barcode"] = specimens["barcode"].fillna(found)
+    return specimens.astype("str")
 
 
 def _image_paths(names: pd.Series, chunk: pd.Series | None, folder: Path) -> pd.Series:
@@ -287,58 +245,60 @@ def _image_paths(names: pd.Series, chunk: pd.Series | None, folder: Path) -> pd.
     found = names.where(names.str.startswith("/", na=False))
     for place in places:
         candidates = (place + names)[names.notna() & found.isna()].dropna()
-        found.update(candidates[[os.path.exists(path) for path in candidates]])
+        found.update(candidates[[_exists(path) for path in candidates]])
     return found.fillna(places[0] + names).astype("str")
 
 
-def _fasta_beside(folder: Path, stem: str) -> Path | None:
-    candidates = [folder / f"{stem}{ending}{packed}" for ending in _FASTA for packed in ("", ".gz")]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _from_fasta(path: Path, raw: pd.DataFrame, optional: bool) -> pd.Series:
-    """The record of each specimen, by its sampleid or its processid; NA without one."""
-    records = read_fasta(path)
-    found = raw["sampleid"].map(records)
-    if "processid" in raw:
-        found = found.fillna(raw["processid"].map(records))
-    if found.isna().all() and not optional:
-        raise ValueError(
-            f"No record of {shown(path)} has the sampleid or processid of a specimen: begin each"
-            " header with one of them."
-        )
-    return found.astype("str")
-
-
-def read_fasta(path: str | os.PathLike) -> pd.Series:
-    """Sequences of a FASTA file (also .gz) by identifier: what stands after ">", up to a space or
-    "|".
-
-    Raises:
-        ValueError: one sentence; the file is not FASTA, or two records of one identifier differ.
-    """
-    path = Path(path)
+def _exists(path: str) -> bool:
     try:
-        with _open(path) as file:
-            text = file.read()
-    except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise ValueError(
-            f"{shown(path)} cannot be read as FASTA ({error}): write it again."
-        ) from None
-    before, *records = re.split(r"(?m)^>", text)
-    if before.strip() or not records:
-        raise ValueError(f"{shown(path)} is not FASTA: its first line must begin with '>'.")
-    heads, _, sequences = zip(*(record.partition("\n") for record in records), strict=True)
-    names = [re.split(r"[|\s]", head.strip(), maxsplit=1)[0] for head in heads]
-    series = pd.Series(sequences, index=names, dtype="str").str.replace(r"\s+", "", regex=True)
-    series = series[
-        ~(
-            pd.DataFrame({"name": series.index, "sequence": series.to_numpy()})
-            .duplicated()
-            .to_numpy()
-        )
-    ]
-    if series.index.has_duplicates:
-        twice = series.index[series.index.duplicated()][0]
-        raise ValueError(f"{shown(path)} has two different records of {twice!r}: keep one.")
-    return series
+        return os.path.exists(path)
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass
+class _Reasons:
+    """Why rows cannot be embedded; the first reason counts."""
+
+    found: pd.Series
+
+    def add(self, rows: pd.Series, reason: str | pd.Series) -> None:
+        self.found = self.found.mask(rows & self.found.isna(), reason)
+
+
+def _with_reasons(
+    table: pd.DataFrame, rows: np.ndarray, other: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Reads and photographs that cannot be used taken away, with the reason where nothing is
+    left."""
+    table["sampleid"] = table["sampleid"].mask(
+        table["sampleid"].isna() | (table["sampleid"] == ""), [f"row {row}" for row in rows]
+    )
+    reasons = _Reasons(missing(len(table)))
+    if other is not None:
+        reasons.add(pd.Series(other), "its barcode is of another marker than COI")
+    strange = table["barcode"].notna() & ~table["barcode"].str.fullmatch(f"[{IUPAC}]+", na=True)
+    reasons.add(strange, "its barcode has letters that are no nucleotide codes")
+    unknown = table["barcode"].str.fullmatch("N+", na=False)
+    reasons.add(unknown, "its barcode has no known base")
+    table["barcode"] = table["barcode"].mask(strange | unknown)
+    pictured = np.flatnonzero(table["image"].notna())
+    broken = pd.Series(missing(len(table)))
+    for row in progress_bar(
+        pictured,
+        desc="checking images",
+        total=len(pictured),
+        unit=" images",
+        disable=len(pictured) <= 2000,
+        leave=False,
+    ):
+        try:
+            check_photograph(table["image"].iloc[row])
+        except UnreadablePhotograph as error:
+            broken[row] = f"its photograph cannot be read ({legible(error.reason)})"
+    reasons.add(broken.notna(), broken)
+    table["image"] = table["image"].mask(broken.notna())
+    nothing = table["barcode"].isna() & table["image"].isna()
+    reasons.add(nothing, "it has neither a barcode nor a photograph")
+    table["reason"] = reasons.found.where(nothing)
+    return table

@@ -19,7 +19,8 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data import READERS, data_set_name, fingerprint, load_specimens, summarise
 from hypertax.data.check import SpecimenTableError
 from hypertax.data.split import SPLITS, clibd_split
-from hypertax.data.table import COLUMNS, clean_barcodes, read_fasta, read_table
+from hypertax.data.fasta import read_fasta
+from hypertax.data.table import COLUMNS, clean_barcodes, read_table
 from hypertax.files import ROOT
 from hypertax.taxonomy import RANKS
 
@@ -107,7 +108,8 @@ def test_column_names_of_bioscan_bold_and_darwin_core(tmp_path, header, line):
         ("Aedes aegypti", "SPECIES", "Aedes aegypti"),
         ("Aedes aegypti", "", "Aedes aegypti"),
         ("Aedes aegypti Linnaeus", "", "Aedes aegypti"),
-        ("Aedes aegypti formosus", "subspecies", None),
+        ("Aedes aegypti formosus", "subspecies", "Aedes aegypti"),
+        ("Aedes aegypti", "genus", None),
         ("Aedes", "", None),
         ("Aedes Meigen", "", None),
         ("Culicidae", "family", None),
@@ -296,7 +298,9 @@ class TestFasta:
 
     def test_equal_records_may_repeat(self, tmp_path):
         (tmp_path / "a.fasta").write_bytes(b">S1\r\nA\r\n>S1\r\nA\r\n")
-        assert read_fasta(tmp_path / "a.fasta").to_dict() == {"S1": "A"}
+        assert read_fasta(tmp_path / "a.fasta")["sequence"].tolist() == ["A", "A"]
+        path = write(tmp_path, "a.csv", "sampleid,order", "S1,Diptera")
+        assert read_table(path)["barcode"].tolist() == ["A"]
 
 
 class TestSentences:
@@ -339,7 +343,7 @@ class TestSentences:
             (
                 "a.csv",
                 b"sampleid,order\nS1,Diptera\nS2,Diptera,Aedes, 1818\n",
-                "Expected 2 fields in line 3, saw 4",
+                "1 row with 4 fields under a header of 2 (row 3), to be filled up or cut",
             ),
             ("a.csv", b"", "has no column with the specimens' identifiers"),
             ("a.csv", b"name,order\nS1,Diptera\n", "has no column with the specimens' identifiers"),
