@@ -141,7 +141,7 @@ def _remark(
             (kind == "interim") & (species != written),
             "{} with a code, such as {!r}, read as {!r}",
         ),
-        (kind == "kept", "{} that is no scientific name, such as {!r}, kept as it is written"),
+        (kind == "kept", "{} not told to be scientific, such as {!r}, kept as written"),
     ):
         if (at := np.flatnonzero(rows)).size:
             text, read = legible(written[at[0]]), legible(species[at[0]])
