@@ -49,7 +49,8 @@ def test_latex_takes_no_argument_from_a_name():
 def test_a_spreadsheet_computes_nothing(text):
     frame = pd.DataFrame({"name": [text, None, "plain"], "value": [-1.0, 2.0, 3.0]})
     safe = spreadsheet_safe(frame)
-    assert safe["name"].tolist()[0] == f"'{text.strip(chr(13))}" and safe["name"].tolist()[2] == "plain"
+    first, _, last = safe["name"]
+    assert first == f"'{text.strip(chr(13))}" and last == "plain"
     assert safe["name"].isna().tolist() == [False, True, False]
     assert safe["value"].equals(frame["value"]) and frame["name"][0] == text
     assert list(spreadsheet_safe(pd.DataFrame({text: [1]}))) == [f"'{text.strip(chr(13))}"]
