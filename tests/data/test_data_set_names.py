@@ -20,7 +20,8 @@ def test_a_table_called_as_a_folder_of_ours_gets_another_name(name, spelled, end
 
 
 def test_every_folder_of_results_is_reserved_or_of_a_data_set():
-    folders = {p.name for top in ("tables", "figures") for p in (ROOT / top).iterdir() if p.is_dir()}
+    tops = [ROOT / top for top in ("tables", "figures")]
+    folders = {path.name for top in tops for path in top.iterdir() if path.is_dir()}
     assert folders <= {*READERS, *RESERVED, *PUBLISHED}
 
 

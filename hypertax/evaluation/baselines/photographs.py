@@ -15,7 +15,7 @@ from hypertax.evaluation.baselines.stored import specimen_table
 from hypertax.model.image_features import frozen_features
 
 BINS = 8
-"""Of each colour."""
+"""Bins of each colour."""
 PIXELS = 64
 """Side of the photograph that is counted."""
 ENCODER = "efficientnet_lite0"
@@ -44,7 +44,7 @@ def colour_histograms(specimens: pd.DataFrame) -> Embeddings:
 
 
 def _histogram(square: Tensor) -> np.ndarray:
-    """Of a photograph (3, R, R) in bytes."""
+    """The colour histogram of a photograph (3, R, R) in bytes."""
     bins = square.numpy().reshape(3, -1).T.astype(np.int64) * BINS // 256
     counts = np.bincount(bins @ [BINS * BINS, BINS, 1], minlength=BINS**3)
     return np.sqrt(counts / counts.sum())
