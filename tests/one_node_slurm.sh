@@ -7,6 +7,12 @@ what=$1 folder=$2
 PATH=$PATH:/usr/sbin
 
 stop() {
+    # Jobs first: their processes outlive the node's daemon.
+    SLURM_CONF="$folder/slurm.conf" scancel --user="$(id -un)" 2>/dev/null || true
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ -n "$(SLURM_CONF="$folder/slurm.conf" squeue -h 2>/dev/null)" ] || break
+        sleep 1
+    done
     for name in slurmd slurmctld munged; do
         if [ -s "$folder/$name.pid" ]; then
             pid=$(cat "$folder/$name.pid")

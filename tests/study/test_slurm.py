@@ -31,8 +31,7 @@ def slurm(tmp_path, monkeypatch):
     subprocess.run(["sh", str(SERVER), "start", str(folder)], check=True, timeout=100)
     monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
     yield folder
-    subprocess.run(["scancel", "--user=root"], check=False, timeout=20)
-    subprocess.run(["sh", str(SERVER), "stop", str(folder)], check=True, timeout=20)
+    subprocess.run(["sh", str(SERVER), "stop", str(folder)], check=True, timeout=60)
 
 
 def jobs(state: str) -> dict[str, str]:
@@ -60,7 +59,8 @@ def test_the_state_of_a_job_is_told(slurm, tmp_path, script, state):
     ask = [str(ROOT / "profiles" / "slurm" / "status.sh")]
 
     def told(number: str) -> str:
-        done = subprocess.run([*ask, number], capture_output=True, text=True, check=True, timeout=20)
+        command = [*ask, number]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
         return done.stdout.strip()
 
     job = tmp_path / "job.sh"
