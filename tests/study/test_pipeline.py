@@ -525,8 +525,16 @@ def test_rows_that_data_without_images_cannot_train_are_left_out():
 SBATCH = """#!/bin/sh
 echo "$@" >> "$JOBS/submitted"
 for script; do :; done
-sh "$script" > "$JOBS/$(basename "$script").log" 2>&1 &
-echo $!
+(
+    state=FAILED
+    sh "$script" > "$JOBS/$(basename "$script").log" 2>&1 && state=COMPLETED
+    echo $state > "$JOBS/$$.new"
+    mv "$JOBS/$$.new" "$JOBS/$$.state"
+) > /dev/null 2>&1 &
+echo $$
+"""
+SCONTROL = """#!/bin/sh
+echo "JobId=$4 JobState=$(cat "$JOBS/$4.state" 2> /dev/null || echo RUNNING) Reason=None"
 """
 
 
@@ -536,8 +544,10 @@ def test_the_clusters_profile_submits_every_notebook_as_a_job(repository, tmp_pa
     shutil.copytree(ROOT / "profiles", repository / "profiles")
     jobs = tmp_path / "jobs"
     jobs.mkdir()
-    (jobs / "sbatch").write_text(SBATCH)
-    (jobs / "sbatch").chmod(0o755)
+    # Without accounts `sacct` says nothing.
+    for name, text in {"sbatch": SBATCH, "scontrol": SCONTROL, "sacct": "#!/bin/sh\n"}.items():
+        (jobs / name).write_text(text)
+        (jobs / name).chmod(0o755)
     monkeypatch.setenv("JOBS", str(jobs))
     monkeypatch.setenv("PATH", f"{jobs}{os.pathsep}{os.environ['PATH']}")
     code, output = make_paper(repository, "--profile", "profiles/slurm")
