@@ -150,6 +150,7 @@ SPECIES = {"rank": "species", "split": "unseen"}
 DNA_SPECIES = {**SPECIES, "pairing": "DNA to DNA"}
 ACROSS = {**SPECIES, "pairing": "image to DNA"}
 GENUS = {"rank": "genus", "average": "macro", "pairing": "DNA to DNA"}
+PHOTOGRAPHS = {**GENUS, "pairing": "image to image"}
 STANDARD = {"protocol": "standard", "average": "macro"}
 ROWS = [
     (DNA_SPECIES, SEL, {**DNA_SPECIES, **STANDARD}),
@@ -157,7 +158,7 @@ ROWS = [
     (GENUS, SEL, {**GENUS, "protocol": "novel"}),
     (GENUS, NESTED, {**GENUS, "protocol": "novel"}),
     (ACROSS, SEL, {**ACROSS, **STANDARD}),
-    (ACROSS, NESTED, {**ACROSS, **STANDARD}),
+    (PHOTOGRAPHS, SEL, {**PHOTOGRAPHS, "protocol": "novel"}),
 ]
 """Per row of the table: which rows of its csv hold the means, of which method beside the baseline,
 and which row of the other csv holds the difference."""
