@@ -1,6 +1,6 @@
 """Asks the finished models of a study with reads that are short, in error or reversed.
 
-Nothing is trained. It writes a table and a figure to the data set's folders of results.
+Nothing is trained. It writes two tables and a figure to the data set's folders of results.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ import pandas as pd
 
 from hypertax.config.presets import DEFAULT_PRESET, PRESETS
 from hypertax.data import data_set_name, load_specimens
-from hypertax.evaluation.harder_reads import HARDER
+from hypertax.evaluation.harder_reads import HARDER, read_differences
 from hypertax.evaluation.protocol import query_splits
-from hypertax.figures import harder_reads, save_figure
+from hypertax.figures import save_figure, scores_of_harder_reads
 from hypertax.files import ROOT
-from hypertax.study import finished_runs, harder_scores, load_baselines, load_rows, row_looks
+from hypertax.study import (
+    HarderReads,
+    Row,
+    ask_harder,
+    finished_runs,
+    load_baselines,
+    load_rows,
+    row_looks,
+)
 from hypertax.study.rows import published_place
-from hypertax.tables import harder_reads_table, write_table
+from hypertax.tables import harder_differences_table, harder_reads_table, write_table
 
 ROWS = ("euclidean-cl", "hyperbolic-cl-sel", "euclidean-lineage", "hyperbolic-nested")
 """The paper's two spaces and the recommended row of each, of experiments.yaml."""
@@ -39,7 +47,7 @@ def sampled(specimens: pd.DataFrame, count: int, stage: str = "test") -> pd.Data
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table, and write it and the figure."""
+    """Ask, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True, help="its name or the path of its table")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each row")
@@ -61,22 +69,35 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except ValueError as error:
         sys.exit(str(error))
-    scores = harder_scores(runs, baselines, sampled(specimens, given.queries))
-    table = harder_reads_table(scores)
-    print(table)
-    name = data_set_name(given.dataset)
-    place = published_place(name, given.preset)
-    write_table(
-        table,
-        "harder_reads",
-        ROOT / "tables" / place,
-        caption=f"Harder reads: DNA to DNA with {len(HARDER)} kinds of queries",
-        dataset=name,
-    )
-    figure = harder_reads(scores, looks=row_looks([*baselines, *rows]), title=TITLE)
-    save_figure(
-        figure, "harder_reads", ROOT / "figures" / place, runs=dict.fromkeys(scores["run"])
-    )
+    found = ask_harder(runs, baselines, sampled(specimens, given.queries))
+    write_results(found, [*baselines, *rows], given.dataset, given.preset)
+
+
+def write_results(found: HarderReads, rows: list[Row], dataset: str, preset: str) -> None:
+    """Print the tables, and write them and the figure to the folders of a data set and preset.
+
+    found: of the rows.
+    """
+    names = tuple(dict.fromkeys(found.scores["run"]))
+    reference = next(row.label for row in rows if row.name == ROWS[0])
+    differences = read_differences(found.answers, reference)
+    name, place = data_set_name(dataset), published_place(data_set_name(dataset), preset)
+    for table, file, caption in (
+        (
+            harder_reads_table(found.scores),
+            "harder_reads",
+            f"Harder reads: DNA to DNA with {len(HARDER)} kinds of queries",
+        ),
+        (
+            harder_differences_table(differences, runs=names),
+            "harder_reads_differences",
+            f"Harder reads: macro top-1 minus that of {reference}, in points",
+        ),
+    ):
+        print(table)
+        write_table(table, file, ROOT / "tables" / place, caption=caption, dataset=name)
+    figure = scores_of_harder_reads(found.scores, looks=row_looks(rows), title=TITLE)
+    save_figure(figure, "harder_reads", ROOT / "figures" / place, runs=names)
 
 
 if __name__ == "__main__":

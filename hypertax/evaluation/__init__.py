@@ -18,7 +18,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "members": ["EmbeddedRun", "each_run", "study_predictions", "study_scores"],
         "comparison": ["compare", "sentences"],
         "cones": ["geometry", "geometry_table", "specimens_in_cones"],
-        "harder_reads": ["HARDER", "harder", "read_scores"],
         "hierarchy": ["distance_correlation", "hierarchy_scores", "shared_ranks"],
         "nesting": ["cone_nesting"],
         "unfolding": ["unfold"],

@@ -15,6 +15,7 @@ from hypertax.data.split import KEY_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import accuracy
 from hypertax.evaluation.answers import Answering, answer
+from hypertax.evaluation.comparison import RESAMPLES, compare
 from hypertax.evaluation.label_transfer import predictions
 from hypertax.evaluation.open_world.curves import auroc
 from hypertax.evaluation.protocol import query_splits
@@ -163,3 +164,28 @@ def _novelty(source: Embeddings | Answering, stage: str) -> tuple[float, int, in
     confidence = answer(queries, keys).confidence[RANKS[-1]]
     seen = (queries.table["split"] == splits["seen"]).to_numpy()
     return float(auroc(confidence, seen)), len(queries), queries.table["species"].nunique()
+
+
+def read_differences(
+    answers: pd.DataFrame, reference: str, *, resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """Accuracy of every method minus that of a reference with each kind of read, with 95 % intervals
+    that draw species (`hypertax.evaluation.compare`).
+
+    Args:
+        answers: of `hypertax.evaluation.predictions`, with columns `method`, `run`, `seed` and
+            `reads`. reference: a method. resamples: number of draws.
+
+    Returns:
+        the macro rows of `compare` of the `GROUPS`, with columns `reads` and `measure`.
+
+    Raises:
+        ValueError: as `compare`.
+    """
+    frames = []
+    for kind, own in answers.groupby("reads", sort=False):
+        found = compare(own, reference, averages=["macro"], resamples=resamples)
+        for measure, cell in GROUPS.items():
+            here = (found[["protocol", "split", "rank"]] == list(cell)).all(axis=1)
+            frames.append(found[here].assign(reads=kind, measure=measure))
+    return pd.concat(frames, ignore_index=True)

@@ -10,18 +10,12 @@ from matplotlib.figure import Figure
 
 from hypertax.evaluation.harder_reads import NOVELTY, SERIES
 from hypertax.figures.looks import Look, looks_of
-from hypertax.figures.style import (
-    TEXT,
-    finish,
-    method_handle,
-    new_figure,
-    style,
-)
+from hypertax.figures.style import TEXT, finish, method_handle, new_figure, style
 
 _COLUMNS = 3
 
 
-def harder_reads(
+def scores_of_harder_reads(
     scores: pd.DataFrame, *, looks: Mapping[str, Look] | None = None, title: str = ""
 ) -> Figure:
     """Scores (%) against the kind of read: a panel per measure, a marker per method, the methods
@@ -31,7 +25,7 @@ def harder_reads(
     Panels have ranges of their own.
 
     Args:
-        scores: of `hypertax.study.harder_scores`.
+        scores: of `hypertax.study.ask_harder`.
         looks: method -> colour and marker (default: `looks_of`).
         title: above the figure.
 
@@ -53,7 +47,8 @@ def harder_reads(
         rows = -(-(len(measures) + 1) // _COLUMNS)
         fig = new_figure(TEXT, 2.15 * rows + 0.85)
         axes = fig.subplots(rows, _COLUMNS, squeeze=False).ravel()
-        for ax, measure in zip(axes, measures, strict=False):
+        for place, measure in enumerate(measures):
+            ax = axes[place]
             for i, method in enumerate(methods):
                 offset = slot * (i - (len(methods) - 1) / 2)
                 own = means.get((measure, method), pd.Series(dtype=float))
@@ -68,9 +63,8 @@ def harder_reads(
             ax.tick_params(axis="x", length=0)
             ax.set_ylabel("AUROC (%)" if measure == NOVELTY else "macro top-1 (%)")
             _limits(ax, means[measure])
-            # The lower panels of a column say what the kinds are.
-            if any(other is not None for other in measures[list(axes).index(ax) + _COLUMNS :][:1]):
-                ax.tick_params(axis="x", labelbottom=False)
+            # The lowest panel of a column says what the kinds are.
+            ax.tick_params(axis="x", labelbottom=place + _COLUMNS >= len(measures))
         free = axes[len(measures) :]
         for ax in free:
             ax.axis("off")

@@ -3,7 +3,8 @@ embedded; baselines answer anew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,26 @@ from hypertax.embeddings import Embeddings
 from hypertax.evaluation.answers import SEEDLESS, Answering
 from hypertax.evaluation.baselines import BASELINES, vsearch
 from hypertax.evaluation.harder_reads import HARDER, harder, read_scores
+from hypertax.evaluation.label_transfer import predictions
 from hypertax.evaluation.protocol import query_splits
 from hypertax.model.embedding import embed
 from hypertax.model.model import HypertaxModel
 from hypertax.study.rows import Row
 from hypertax.study.runs import StudyRun
+
+
+@dataclass(frozen=True)
+class HarderReads:
+    """What runs and baselines made of harder reads.
+
+    Args:
+        scores: `method`, `run`, `seed`, `reads` and the columns of
+            `hypertax.evaluation.harder_reads.read_scores`.
+        answers: the same four and the columns of `hypertax.evaluation.predictions`.
+    """
+
+    scores: pd.DataFrame
+    answers: pd.DataFrame
 
 
 def asked_again(model: HypertaxModel, kept: Embeddings, queries: pd.DataFrame) -> Embeddings:
@@ -39,7 +55,7 @@ def asked_again(model: HypertaxModel, kept: Embeddings, queries: pd.DataFrame) -
     )
 
 
-def harder_scores(
+def ask_harder(
     runs: Sequence[StudyRun],
     baselines: Iterable[Row],
     specimens: pd.DataFrame,
@@ -48,18 +64,14 @@ def harder_scores(
     stage: str = "test",
     seed: int = 0,
     progress: bool = True,
-) -> pd.DataFrame:
-    """The scores of every run and baseline with every kind of read.
+) -> HarderReads:
+    """Ask every run and baseline with every kind of read.
 
     Args:
         runs: finished runs. baselines: rows without training, of barcodes.
         specimens: the table that the runs were trained on.
         kinds: of `HARDER`. stage: "val" or "test". seed: of what is drawn in the reads.
         progress: show a bar.
-
-    Returns:
-        columns `method`, `run`, `seed`, `reads` and those of
-        `hypertax.evaluation.harder_reads.read_scores`.
 
     Raises:
         ValueError: a baseline's program is not installed.
@@ -69,23 +81,42 @@ def harder_scores(
         raise ValueError("VSEARCH is not installed: install it, or leave its row out.")
     used = [*TRAINING_SPLITS, *KEY_SPLITS, *query_splits(stage).values()]
     specimens = specimens[specimens["split"].isin(used) & specimens["barcode"].notna()]
-    queries = specimens["split"].isin(query_splits(stage).values())
-    frames = []
-    total = len(kinds) * (len(runs) + len(baselines))
-    with progress_bar(total=total, desc="harder reads", disable=not progress) as bar:
-        tables = {kind: harder(specimens, kind, stage=stage, seed=seed) for kind in kinds}
-        for row in baselines:
-            about = {"method": row.label, "run": row.name, "seed": SEEDLESS}
-            for kind in kinds:
-                source: Embeddings | Answering = BASELINES[row.name].make(tables[kind])
-                frames.append(read_scores(source, stage).assign(**about, reads=kind))
-                bar.update()
-        for member in runs:
+    tables = {kind: harder(specimens, kind, stage=stage, seed=seed) for kind in kinds}
+    asked = specimens["split"].isin(query_splits(stage).values())
+    scores, answers = [], []
+    sources = _sources(runs, baselines, tables, asked)
+    bar = progress_bar(
+        sources,
+        total=len(kinds) * (len(runs) + len(baselines)),
+        desc="harder reads",
+        unit=" questions",
+        disable=not progress,
+    )
+    for about, source in bar:
+        barcodes = source.where(source.table["modality"] == "dna")
+        scores.append(read_scores(barcodes, stage).assign(**about))
+        answers.append(predictions(barcodes, stage).assign(**about))
+    frames = [pd.concat(parts, ignore_index=True) for parts in (scores, answers)]
+    first = ["method", "run", "seed", "reads"]
+    return HarderReads(*(frame[[*first, *frame.columns.drop(first)]] for frame in frames))
+
+
+def _sources(
+    runs: Sequence[StudyRun],
+    baselines: Sequence[Row],
+    tables: dict[str, pd.DataFrame],
+    asked: pd.Series,
+) -> Iterator[tuple[dict, Embeddings | Answering]]:
+    """What a method is called, its seed and the kind of read, and what answers.
+
+    tables: by kind. asked: which of their rows are queries.
+    """
+    for row in baselines:
+        for kind, table in tables.items():
+            about = {"method": row.label, "run": row.name, "seed": SEEDLESS, "reads": kind}
+            yield about, BASELINES[row.name].make(table)
+    for member in runs:
+        model, kept = HypertaxModel.from_pretrained(member.run.folder), member.embeddings
+        for kind, table in tables.items():
             about = {"method": member.method, "run": member.name, "seed": member.seed}
-            model, kept = HypertaxModel.from_pretrained(member.run.folder), member.embeddings
-            for kind in kinds:
-                source = asked_again(model, kept, tables[kind][queries])
-                frames.append(read_scores(source, stage).assign(**about, reads=kind))
-                bar.update()
-    columns = ["method", "run", "seed", "reads", "measure", "value", "queries", "species"]
-    return pd.concat(frames, ignore_index=True)[columns]
+            yield {**about, "reads": kind}, asked_again(model, kept, table[asked])

@@ -1,11 +1,13 @@
-"""The table of harder reads: where each row breaks."""
+"""Tables of harder reads: where each row breaks, and how rows differ."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
 
+from hypertax.tables.differences import DRAWN, interval, of_differences, only_reference
 from hypertax.tables.seeds import accuracies_over_seeds
 from hypertax.tables.table import Table
 
@@ -14,7 +16,7 @@ def harder_reads_table(scores: pd.DataFrame) -> Table:
     """Accuracies and novelty of every method, a column for each kind of read.
 
     Args:
-        scores: of `hypertax.study.harder_scores`.
+        scores: of `hypertax.study.ask_harder`.
 
     Raises:
         ValueError: no number, or several of one method and seed.
@@ -37,3 +39,25 @@ def harder_reads_table(scores: pd.DataFrame) -> Table:
         f" every method. Queries: {asked}."
     )
     return replace(table, note=note)
+
+
+def harder_differences_table(differences: pd.DataFrame, *, runs: Sequence[str] = ()) -> Table:
+    """Accuracies minus the reference's in points with 95 % intervals, a column for each kind of
+    read; an asterisk where the interval excludes zero.
+
+    Args:
+        differences: of `hypertax.evaluation.harder_reads.read_differences`. runs: names of the runs compared.
+
+    Raises:
+        ValueError: differences to several references.
+    """
+    cells = len(differences)
+    note = (
+        f"Macro top-1 minus that of {only_reference(differences)} in points, and in brackets the"
+        f" 95 % interval from a paired bootstrap: {DRAWN}; * where the interval, before it is"
+        f" rounded, excludes zero: of {cells} cells about {cells / 20:.0f} would by chance alone."
+        " Intervals hold the trained models fixed."
+    )
+    shown = [interval(row) for row in differences.itertuples()]
+    rows = ("measure", "method")
+    return of_differences(differences, shown, rows, runs, note, columns=("reads",))
