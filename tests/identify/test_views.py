@@ -19,10 +19,12 @@ class MadeEmbedder:
     name = "made"
 
     def __init__(self, truth: dict[str, str], noise: dict[str, float]) -> None:
-        names = sorted(set(truth.values()))
         rng = np.random.default_rng(0)
-        self.truth, self.noise = truth, noise
-        self.centre = dict(zip(names, rng.normal(size=(len(names), WIDTH)), strict=True))
+        self.truth, self.noise, self.centre = truth, noise, {}
+        for genus in sorted({name.split()[0] for name in truth.values()}):
+            of_genus = rng.normal(size=WIDTH)
+            for name in sorted({n for n in truth.values() if n.split()[0] == genus}):
+                self.centre[name] = of_genus + 0.7 * rng.normal(size=WIDTH)
 
     def embed(self, table, progress=True):
         vectors = {}
