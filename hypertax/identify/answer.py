@@ -73,7 +73,7 @@ def answer_rows(
     Args:
         ids: Q identifiers. names: (Q, 4) objects, None without one. probability: (Q, 5), the last that the
             species is new. depth: (Q,) of `decided`. evidence: of the queries. library: the references' table.
-            differences: two arrays of `features`. spoke: (Q,) "dna", "image", "image+dna" or "".
+            differences: two arrays of `features`. spoke: (Q,) "dna", "image", "image+dna" or None.
             agreement: (Q,) objects. flags: codes of each query. remarks: further text of each.
 
     Returns:
@@ -105,7 +105,7 @@ def answer_rows(
     rows["nearestBin"] = of_library("bin_uri", nearest, seen)
     rows["nextBestSpecies"] = of_library("species", other, evidence.other >= 0)
     rows["nextBestDifference"] = differences[1].round(4)
-    rows["evidence"] = np.where(spoke == "", None, spoke)
+    rows["evidence"] = spoke
     rows["agreement"] = agreement
     rows["flags"] = [";".join(codes) or None for codes in flags]
     rows["identificationRemarks"] = [

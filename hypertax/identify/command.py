@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         "--reference", nargs="+", required=True, metavar="LIBRARY", help="references with names"
     )
     one.add_argument(
-        "--model", metavar="FOLDER", help="a run's folder or a saved identifier; made without one"
+        "--model",
+        metavar="FOLDER",
+        help="a run's folder or a saved identifier's, or 'start' (untrained); made without one",
     )
     one.add_argument(
         "--output", default="answers.tsv", metavar="FILE", help="answers (.tsv, .csv, .parquet)"
@@ -113,8 +115,8 @@ def _identify(given: argparse.Namespace) -> int:
     if given.within:
         identifier = identifier.within(given.within)
     seconds["prepare"] = round(time.monotonic() - started, 2)
-    if identifier.calibration.note:
-        say(identifier.calibration.note)
+    if identifier.note:
+        say(identifier.note)
     wishes = {"precision": given.precision, "rank": given.rank}
     answers = write_answers(
         identifier,

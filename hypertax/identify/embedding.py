@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hypertax.data.barcodes import AlignedReads, DnaStart, Profile, align, fit_start
+from hypertax.data.barcodes import AlignedReads, DnaStart, Profile, align_cached, fit_start
 from hypertax.files import atomic_path
 
 START_NAME = "DNA start"
@@ -25,18 +24,20 @@ class DnaEmbedder:
 
     modalities = ("dna",)
     name = START_NAME
-    aperture = None
 
     def __init__(self, profile: Profile, start: DnaStart) -> None:
         self.profile, self.start = profile, start
-        self._kept: tuple[str, AlignedReads] | None = None
 
     @classmethod
-    def fit(cls, library: pd.DataFrame, progress: bool = True) -> DnaEmbedder:
+    def fit(
+        cls, library: pd.DataFrame, progress: bool = True, profile: Profile | None = None
+    ) -> DnaEmbedder:
         """Make the profile and the projection from a library's reads.
 
         Args:
             library: columns `barcode`, `genus` and `species`, NA where unknown.
+            progress: show a bar.
+            profile: of the marker, where one is there already.
 
         Raises:
             ValueError: the library has no barcode that can be aligned.
@@ -47,7 +48,7 @@ class DnaEmbedder:
             raise ValueError(
                 "The library has no barcodes: name a column `nucraw`, or give FASTA files."
             )
-        profile = Profile.build(
+        profile = profile or Profile.build(
             [read for read in reads if read is not None], _names(library["species"][has])
         )
         embedder = cls(profile, None)
@@ -60,12 +61,7 @@ class DnaEmbedder:
 
     def align(self, table: pd.DataFrame, progress: bool = True) -> AlignedReads:
         """The barcodes of N specimens at the columns of the profile."""
-        reads = _reads(table)
-        key = hashlib.sha256("\n".join(read or "" for read in reads).encode()).hexdigest()
-        # A library is aligned once, to make the projection and to be embedded.
-        if self._kept is None or self._kept[0] != key:
-            self._kept = key, align(self.profile, reads, progress=progress)
-        return self._kept[1]
+        return align_cached(self.profile, _reads(table), progress=progress)
 
     def embed(
         self, table: pd.DataFrame, progress: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,11 @@ class Evidence:
     nearest: np.ndarray
     other: np.ndarray
     top: np.ndarray
-    extra: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def place(self, rows: np.ndarray, part: Evidence) -> None:
+        """Put the evidence of some queries into their rows."""
+        for name, value in vars(part).items():
+            getattr(self, name)[rows] = value
 
     @classmethod
     def empty(cls, count: int) -> Evidence:
@@ -85,6 +89,16 @@ class Searcher:
             for rank in RANKS
         }
         self.leaf_of_row = leaves.of_rows()
+
+    def names(self, evidence: Evidence) -> np.ndarray:
+        """The names that answer, (Q, 4) objects, None without one."""
+        return np.stack(
+            [
+                np.append(self.groups[rank].names, None)[evidence.taxon[:, depth]]
+                for depth, rank in enumerate(RANKS)
+            ],
+            axis=1,
+        )
 
     def leaf_named(self) -> np.ndarray:
         """Which ranks each leaf has a name at, (leaves, 4) bool."""
@@ -146,15 +160,21 @@ class Searcher:
                     found.other[at[i]] = begin + scores[i, begin:end].argmax()
 
     def _scores(self, channels: list[Channel], rows: slice) -> np.ndarray:
+        """Mean similarities (B, R) of the channels that both sides have, by their weights; -inf without
+        any."""
+        if len(channels) == 1:
+            total = channels[0].queries[rows] @ channels[0].references.T
+            total[np.isnan(total)] = -np.inf
+            return total
         total = np.zeros((rows.stop - rows.start, self.count), dtype=np.float32)
-        spoke = np.zeros(total.shape, dtype=bool)
+        weight = np.zeros_like(total)
         for channel in channels:
             part = channel.queries[rows] @ channel.references.T
-            has = np.isfinite(part)
-            total += np.where(has, channel.weight * part, 0).astype(np.float32)
-            spoke |= has
-        total[~spoke] = -np.inf
-        return total
+            has = ~np.isnan(part)
+            total += np.where(has, np.float32(channel.weight) * part, 0)
+            weight += np.where(has, np.float32(channel.weight), 0)
+        total[weight == 0] = -np.inf
+        return total / np.where(weight > 0, weight, 1)
 
     def _answers(self, best: np.ndarray, leaf: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """The group of each rank that answers, (B, 4): the lineage of the nearest reference, and

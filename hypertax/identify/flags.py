@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 FLAGS = {
-    "unreadable": "the record could not be read",
     "no-evidence": "it has neither a usable barcode nor a readable photograph",
     "unreadable-photograph": "the photograph could not be opened",
     "reverse-complement": "the read was turned: it was a reverse complement",

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from hypertax.files import write_text
 from hypertax.identify.identifier import Identifier
 from hypertax.identify.provenance import digest_of
 from hypertax.taxonomy import RANKS
+
+START = "start"
+"""The model that is none: the DNA start, untrained."""
+RECIPE = "lineage"
+LEAST_TO_TRAIN = 10
+"""Specimens of a species from which on the recipe of the split trains on it."""
 
 
 def prepared(
@@ -24,30 +31,78 @@ def prepared(
 ) -> Identifier:
     """An identifier of a library.
 
+    Without a model, a library with photographs has one trained on it; a library of barcodes alone
+    takes the DNA start, which needs no training.
+
     Args:
         library: a table of `reading.read_specimens`.
-        kept: the folder where it is kept, read where it was made of the same library.
-        model: a folder with a saved identifier.
+        kept: the folder where it is kept; it is read where it was made of the same library and model.
+        model: the folder of a saved identifier or of a run, or `START`.
         say: tells what takes time.
     """
-    source = digest_of(library) + digest_of(
-        library[["sampleid"]].assign(
-            barcode=library[list(RANKS)].fillna("").agg("|".join, axis=1), image=None
-        )
-    )
-    if model is not None:
-        return Identifier.from_pretrained(model)
+    source = {"library": _digest(library), "model": None if model is None else str(model)}
     if kept is not None and (kept / "source.json").is_file():
         if json.loads((kept / "source.json").read_text("utf-8")) == source:
             say(f"Using the identifier that is kept in {kept}.")
             return Identifier.from_pretrained(kept)
-    say("No model is given: making one of the library.")
     started = time.monotonic()
-    identifier = Identifier.train(library, progress=progress)
+    if model not in (None, START) and (Path(model) / "identifier.json").is_file():
+        return Identifier.from_pretrained(model)
+    if model not in (None, START):
+        from hypertax.model.model import HypertaxModel
+
+        trained = HypertaxModel.from_pretrained(Path(model))
+        identifier = Identifier.train(library, model=trained, progress=progress)
+        what = "Embedding and calibrating the library"
+    elif model is None and library["image"].notna().any():
+        say("No model is given: training one on the library.")
+        where = None if kept is None else kept.with_name(kept.name + "-runs")
+        identifier = _trained(library, where, progress)
+        what = "Training on the library"
+    else:
+        say("No model is given: making the DNA start of the library.")
+        identifier = Identifier.train(library, progress=progress)
+        what = "The model"
     where = ""
     if kept is not None:
         identifier.save(kept)
-        (kept / "source.json").write_text(json.dumps(source), encoding="utf-8")
-        where = f", kept in {kept}"
-    say(f"The model took {time.monotonic() - started:.0f} s{where}.")
+        write_text(kept / "source.json", json.dumps(source))
+        where = f"; it is kept in {kept}"
+    say(f"{what} took {time.monotonic() - started:.0f} s{where}.")
     return identifier
+
+
+def _trained(library: pd.DataFrame, runs: Path | None, progress: bool) -> Identifier:
+    """Train `laptop` on a library split by CLIBD's recipe; what it did not train on calibrates."""
+    import tempfile
+
+    from hypertax.config.run_config import RunConfig
+    from hypertax.data.split import TRAINING_SPLITS, clibd_split
+    from hypertax.model.model import HypertaxModel
+    from hypertax.training import train_here
+
+    columns = ["sampleid", "image", "barcode", *RANKS]
+    table = library[columns].astype("object")
+    seen, named = (table[list(c)].notna().any(axis=1) for c in (("image", "barcode"), RANKS))
+    table = table[seen & named & ~table["sampleid"].duplicated()].reset_index(drop=True)
+    table = table.where(table.notna(), None).astype("str")
+    table["split"] = clibd_split(table, 0)
+    if (table["split"] == "train_seen").sum() < 2:
+        raise ValueError(
+            f"The library has too few specimens to train on: no species has {LEAST_TO_TRAIN}; give"
+            " --model a trained run."
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        config = RunConfig.create("laptop", recipe=RECIPE, space="lorentz")
+        run = train_here(config, table, output=runs or Path(temporary), progress=progress)
+        model = HypertaxModel.from_pretrained(run.folder)
+    learned = set(table.loc[table["split"].isin(TRAINING_SPLITS), "sampleid"])
+    marked = library.assign(
+        trained=["yes" if name in learned else None for name in library["sampleid"]]
+    )
+    return Identifier.train(marked, model=model, progress=progress)
+
+
+def _digest(library: pd.DataFrame) -> str:
+    names = library[list(RANKS)].fillna("").astype(str).agg("|".join, axis=1)
+    return digest_of(library) + digest_of(library.assign(barcode=names, image=None))

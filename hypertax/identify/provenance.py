@@ -95,10 +95,10 @@ def write_answers(
         "model": identifier.embedder.name,
         "parameters": parameters,
         "thresholds": {
-            rank: value if value < float("inf") else None
-            for rank, value in identifier.thresholds(precision).items()
+            view: {rank: value if value < float("inf") else None for rank, value in one.items()}
+            for view, one in identifier.thresholds(precision).items()
         },
-        "calibration": identifier.calibration.note or "by held-out references of the library",
+        "calibration": identifier.note or "by held-out references of the library",
         "answers": hashlib.sha256(output.read_bytes()).hexdigest(),
         "seconds": {**(seconds or {}), "identify": round(time.monotonic() - started, 2)},
     }

@@ -168,7 +168,7 @@ def _table(path: Path, ending: str) -> pd.DataFrame:
 
 
 def _image(name: str | None, folder: Path) -> str | None:
-    if name is None:
+    if pd.isna(name):
         return None
     places = [folder / name, folder / "images" / name]
     return str(next((place for place in places if place.is_file()), places[0]))
@@ -197,12 +197,12 @@ def _joined(table: pd.DataFrame) -> pd.DataFrame:
         name = row["sampleid"]
         first = rows[place[name]] if name in place and name else None
         both = first is not None and all(
-            first[column] is None or row[column] is None for column in ("image", "barcode")
+            pd.isna(first[column]) or pd.isna(row[column]) for column in ("image", "barcode")
         )
         if both:
             for column, value in row.items():
-                first[column] = first[column] if first[column] is not None else value
-            if first["image"] is not None and first["barcode"] is not None:
+                first[column] = value if pd.isna(first[column]) else first[column]
+            if pd.notna(first["image"]) and pd.notna(first["barcode"]):
                 first["remarks"] = None
         else:
             place.setdefault(name, len(rows))

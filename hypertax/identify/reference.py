@@ -13,7 +13,7 @@ from hypertax.files import atomic_path
 from hypertax.identify.lineages import completed, sorted_order
 from hypertax.taxonomy import RANKS
 
-COLUMNS = ("sampleid", "image", "barcode", *RANKS, "bin_uri")
+COLUMNS = ("sampleid", "image", "barcode", *RANKS, "bin_uri", "trained")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The runs of a study: found where they are finished, trained where they are not."""
+"""The runs of a study: found where they are finished, and trained where they are not and may be."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pandas as pd
 
 from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.data import data_set_name, load_specimens
+from hypertax.data.specimens import fingerprint
 from hypertax.data.views import views_of
+from hypertax.files import shown
 from hypertax.study.baselines import BESIDE, BaselineRun, run_baselines
 from hypertax.study.rows import Row, applicable, load_rows
 from hypertax.study.runs import StudyRun, result_folders
+from hypertax.training.runs import finished, run_name, runs_folder
 from hypertax.training.trainer import train_here, unaligned
 
 
@@ -147,4 +150,35 @@ def collect_runs(
             config = row.config(dataset=dataset, seed=seed, preset=preset, **given)
             make = train_here if row.notebook else unaligned
             study.append(StudyRun(row, seed, make(config, specimens, output=output)))
+    return study
+
+
+def finished_runs(
+    rows: list[Row],
+    specimens: pd.DataFrame,
+    *,
+    dataset: str,
+    preset: str = DEFAULT_PRESET,
+    seeds: int = 1,
+    output: str | None = None,
+) -> list[StudyRun]:
+    """The finished run of every row and seed; nothing is trained.
+
+    Arguments as for `collect_runs`.
+
+    Raises:
+        ValueError: a run is missing; the sentence names the first one and how to make it.
+    """
+    data, folder, study = fingerprint(specimens), runs_folder(output), []
+    for row in rows:
+        for seed in range(seeds):
+            config = row.config(dataset=dataset, seed=seed, preset=preset)
+            name = run_name(config, data, method=None if row.notebook else "unaligned")
+            run = finished(folder / name)
+            if run is None:
+                raise ValueError(
+                    f"The run {name} of {row.label}, seed {seed}, is not in {shown(folder)}: train"
+                    " it with make paper, or name the folder that has it."
+                )
+            study.append(StudyRun(row, seed, run))
     return study

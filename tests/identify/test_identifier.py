@@ -73,7 +73,7 @@ def test_nothing_deeper_than_asked_for(made):
 
 def test_a_stricter_precision_answers_less(made):
     identifier, _, queries = made
-    loose, strict = (identifier.thresholds(p) for p in (0.6, 0.98))
+    loose, strict = (identifier.thresholds(p)["dna"] for p in (0.6, 0.98))
     assert all(strict[rank] >= loose[rank] for rank in RANKS)
 
 
@@ -97,7 +97,7 @@ def test_a_library_too_small_says_so_instead_of_a_number():
     table = records()
     few = table[table["genus"] == table["genus"][0]]
     identifier = Identifier.train(few, progress=False)
-    assert "3 species" in identifier.calibration.note
+    assert "3 species" in identifier.note
     answered = identifier.identify(few, progress=False)
     assert answered["newSpeciesProbability"].isna().all()
     assert answered["taxonRank"].isna().all()
