@@ -1,6 +1,6 @@
 #!/bin/sh
-# A Slurm of one node on this machine, for the tests: `one_node_slurm.sh start FOLDER` writes its configuration, keys and
-# logs to FOLDER and starts munged, slurmctld and slurmd; `one_node_slurm.sh stop FOLDER` ends these three.
+# A Slurm of one node on this machine, for the tests: `one_node_slurm.sh start FOLDER` writes its configuration, keys
+# and logs to FOLDER and starts munged, slurmctld and slurmd; `one_node_slurm.sh stop FOLDER` ends these three.
 # Needs root, and Debian's packages slurm-wlm and munge. SLURM_CONF is FOLDER/slurm.conf.
 set -eu
 what=$1 folder=$2

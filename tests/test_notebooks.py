@@ -53,8 +53,8 @@ def papermill(notebook, output, *parameters, cwd=ROOT):
     )
 
 
-def test_there_are_six():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_seven():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @CASES

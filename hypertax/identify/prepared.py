@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hypertax.files import write_text
+from hypertax.files import shown, write_text
 from hypertax.identify.identifier import Identifier
 from hypertax.identify.provenance import digest_of
 from hypertax.taxonomy import RANKS
@@ -43,7 +43,7 @@ def prepared(
     source = {"library": _digest(library), "model": None if model is None else str(model)}
     if kept is not None and (kept / "source.json").is_file():
         if json.loads((kept / "source.json").read_text("utf-8")) == source:
-            say(f"Using the identifier that is kept in {kept}.")
+            say(f"Using the identifier that is kept in {shown(kept)}.")
             return Identifier.from_pretrained(kept)
     started = time.monotonic()
     if model not in (None, START) and (Path(model) / "identifier.json").is_file():
@@ -67,7 +67,7 @@ def prepared(
     if kept is not None:
         identifier.save(kept)
         write_text(kept / "source.json", json.dumps(source))
-        where = f"; it is kept in {kept}"
+        where = f"; it is kept in {shown(kept)}"
     say(f"{what} took {time.monotonic() - started:.0f} s{where}.")
     return identifier
 
