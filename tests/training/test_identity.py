@@ -224,8 +224,8 @@ def add_a_field_at_its_default(library):
 
 
 def restructure(library):
-    found = r"^    count = len\(squares\)\n"
-    once(library, found, "    whole = len(squares)\n    count = whole\n")
+    found = r"^    peaks = (.*)\n"
+    once(library, found, r"    found = \1\n    peaks = found\n")
 
 
 EQUAL = [rename_a_private_function, split_a_function, add_a_field_at_its_default, restructure]
