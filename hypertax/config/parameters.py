@@ -62,8 +62,8 @@ def check_parameters(namespace: dict[str, Any]) -> None:
 def notebook_parameters(namespace: dict[str, Any]) -> tuple[list[str], list[str]]:
     """The names that a notebook's parameters cell sets, and those that papermill's cell sets.
 
-    IPython keeps the text of the cells that ran in `In`. The parameters cell sets `dataset` and
-    does nothing but set names; papermill's cell begins with a comment of its own. Only the latest
+    IPython keeps the text of the cells that ran in `In`. The parameters cell sets `dataset` or
+    `queries` and does nothing but set names; papermill's cell begins with a comment of its own. Only the latest
     of each is read: variables of other cells and names that have been corrected since do not count.
     Without such a history, as in a script, every plain value of the namespace is one of the first.
 
@@ -83,7 +83,7 @@ def notebook_parameters(namespace: dict[str, Any]) -> tuple[list[str], list[str]
         names = _assigned(cell)
         if cell.startswith(INJECTED):
             injected = names
-        elif "dataset" in names:
+        elif "dataset" in names or "queries" in names:
             own, injected = names, []
     return own, injected
 

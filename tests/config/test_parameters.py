@@ -137,9 +137,8 @@ def test_the_committed_notebooks_check_first_and_can_be_run_again(kernel, path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert "globals()" in code[1]
-    kernel(
-        *code[:2], "name, x = 'simulated', 3", *code[:2], code[1], injected(data_seed=1), code[1]
-    )
+    own = injected(rank="genus") if path.stem == "07_identify" else injected(data_seed=1)
+    kernel(*code[:2], "name, x = 'simulated', 3", *code[:2], code[1], own, code[1])
     with pytest.raises(ValueError, match="did you mean output"):
         kernel(code[0], injected(outptu="x"), code[1])
     kernel(*code[:2])

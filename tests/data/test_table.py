@@ -443,6 +443,8 @@ def test_the_data_sets_that_people_are_told_of_are_those_that_can_be_read():
     for path in sorted((ROOT / "notebooks").glob("0*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         (parameters,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+        if path.stem == "07_identify":
+            continue  # It asks for queries and a library.
         (line,) = [row for row in parameters["source"] if row.startswith("dataset = ")]
         assert all(f'"{name}"' in line for name in READERS), path.name
 

@@ -103,7 +103,7 @@ def test_a_pipeline_that_is_ended_takes_its_steps_with_it(number, repository):  
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert wait_until(begun.exists, 200), "the notebook began"
+    assert wait_until(begun.exists, 400), "the notebook began"
     assert len(marked(mark)) >= 4, "the pipeline, Snakemake, a step and its notebook"
     running.send_signal(number)
     running.wait(60)

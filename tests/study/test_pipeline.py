@@ -97,7 +97,7 @@ def make_paper(root: Path, *arguments: str) -> tuple[int, str]:
         *arguments,
     ]
     done = subprocess.run(
-        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=300
+        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=600
     )
     return done.returncode, done.stdout + done.stderr
 
