@@ -322,10 +322,13 @@ CASES += [("euclidean", "space another"), ("euclidean", "weights NaN")]
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_saved_is_accepted_with_and_without_a_record(kind, saved, tmp_path):
     shutil.copytree(saved / kind, tmp_path / "model")
-    HypertaxModel.from_pretrained(tmp_path / "model")
+    without = HypertaxModel.from_pretrained(tmp_path / "model")
     recorded(lambda folder: None)(tmp_path / "model")
     (tmp_path / "model" / "notes.txt").write_text("mine")
-    HypertaxModel.from_pretrained(tmp_path / "model")
+    with_record = HypertaxModel.from_pretrained(tmp_path / "model")
+    assert with_record.config == without.config
+    for name, value in without.state_dict().items():
+        assert torch.equal(with_record.state_dict()[name], value), name
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=[f"{k}, {n}" for k, n in CASES])
