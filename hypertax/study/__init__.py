@@ -9,7 +9,15 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "rows": ["Row", "Sweep", "applicable", "load_rows", "load_sweep", "row_looks"],
+        "rows": [
+            "Row",
+            "Sweep",
+            "applicable",
+            "load_rows",
+            "load_sweep",
+            "of_one_view",
+            "row_looks",
+        ],
         "runs": ["StudyRun", "result_folders", "run_costs", "run_names", "run_records"],
         "baselines": [
             "BaselineRun",

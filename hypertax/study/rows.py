@@ -25,6 +25,8 @@ TRAINING = {
 BASELINE_ROWS = "baselines"
 """The section of rows that need no training; it is no group of an experiment."""
 
+BOTH_VIEWS = "image+dna"
+
 _FIELDS = ("label", "notebook", "parameters", "colour", "marker")
 _ELSEWHERE = ("dataset", "preset", "seed", "space", "output")
 
@@ -199,6 +201,20 @@ def applicable(rows: list[Row], views: set[str]) -> list[Row]:
             continue
         kept.append(row)
     return kept
+
+
+def of_one_view(rows: list[Row]) -> list[tuple[Row, Row]]:
+    """(row of both views, the same row with photographs or barcodes alone), of trained rows whose
+    configurations differ in `views` and in nothing else."""
+    trained = [(row, row.config().to_dict()) for row in rows if row.notebook]
+    return [
+        (joint, single)
+        for joint, own in trained
+        for single, other in trained
+        if own["views"] == BOTH_VIEWS
+        and other["views"] != BOTH_VIEWS
+        and {**other, "views": BOTH_VIEWS} == own
+    ]
 
 
 def _rows(where: str, rows: Any) -> list[Row]:

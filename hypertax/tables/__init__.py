@@ -11,7 +11,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "table": ["Table", "frame_table", "write_table"],
         "plain": ["markdown_text", "spreadsheet_safe", "write_csv"],
         "accuracy": ["main_table", "novel_table", "ranking_table", "split_table", "topk_table"],
-        "differences": ["baseline_table", "difference_table", "write_difference_tables"],
+        "differences": [
+            "baseline_table",
+            "difference_table",
+            "joint_table",
+            "write_difference_tables",
+        ],
         "study": [
             "ablation_table",
             "cones_table",

@@ -18,6 +18,11 @@ DRAWN = (
     f" {FEWEST} species there is no interval"
 )
 """What the notes of tables say of the draws."""
+_ONE_OF_MANY = (
+    f"and in brackets its 95 % interval from a paired bootstrap: {DRAWN}; * where the interval,"
+    " before it is rounded, excludes zero. Intervals hold the trained models fixed and are not"
+    " corrected for the number of cells."
+)
 _KINDS = {
     "unseen": ("standard", "unseen"),
     "seen": ("standard", "seen"),
@@ -123,18 +128,44 @@ def baseline_table(
     chosen = differences[(differences["average"] == average) & (differences["split"] != "harmonic")]
     if chosen.empty:
         raise ValueError(f"There are no differences of {average} accuracy to baselines.")
-    kinds = {cell: kind for kind, cell in _KINDS.items()}
-    species = [kinds[cell] for cell in zip(chosen["protocol"], chosen["split"], strict=True)]
+    note = f"Difference to the baseline above it in points, {_ONE_OF_MANY}"
+    return _by_kind(chosen.rename(columns={"reference": "minus"}), note, runs, ("pairing", "minus"))
+
+
+def joint_table(differences: pd.DataFrame, *, runs: Sequence[str] = ()) -> Table:
+    """Rows trained with photographs and barcodes together minus the same rows with one of them
+    alone, in points of macro top-1, with 95 % intervals.
+
+    Args:
+        differences: of `hypertax.evaluation.compare`, of every joint row to its single ones.
+        runs: names of the runs compared.
+
+    Returns:
+        methods, kinds of species and ranks against pairings; `reference` in tidy is the single row.
+
+    Raises:
+        ValueError: no such cells.
+    """
+    chosen = differences[(differences["average"] == "macro") & (differences["split"] != "harmonic")]
+    if chosen.empty:
+        raise ValueError("There are no rows of one view to compare joint rows with.")
     note = (
-        "Difference to the baseline above it in points, and in brackets its 95 % interval from a"
-        f" paired bootstrap: {DRAWN}; * where the interval, before it is rounded, excludes zero."
-        " Intervals hold the trained models fixed and are not corrected for the number of cells."
+        "Difference in points to the same row with the view of the pairing alone,"
+        f" {_ONE_OF_MANY}"
     )
-    shown = [interval(row) for row in chosen.itertuples()]
-    about = chosen.assign(kind=species).drop(columns=["split", "protocol", "average", "species"])
-    about = about.rename(columns={"kind": "species", "reference": "minus"})
-    rows = ("method", "species", "rank")
-    return of_differences(about, shown, rows, runs, note, columns=("pairing", "minus"))
+    return _by_kind(chosen, note, runs)
+
+
+def _by_kind(
+    differences: pd.DataFrame, note: str, runs: Sequence[str], columns: Sequence[str] = ("pairing",)
+) -> Table:
+    """A table of differences by method, kind of species and rank."""
+    kinds = {cell: kind for kind, cell in _KINDS.items()}
+    cells = zip(differences["protocol"], differences["split"], strict=True)
+    shown = [interval(row) for row in differences.itertuples()]
+    about = differences.drop(columns=["split", "protocol", "average"])
+    about = about.assign(species=[kinds[cell] for cell in cells])
+    return of_differences(about, shown, ("method", "species", "rank"), runs, note, columns=columns)
 
 
 def only_reference(differences: pd.DataFrame) -> str:

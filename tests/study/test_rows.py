@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hypertax.figures.looks import MARKERS, Look
-from hypertax.study.rows import Row, load_groups, load_rows, load_sweep, row_looks
+from hypertax.study.rows import Row, load_groups, load_rows, load_sweep, of_one_view, row_looks
 
 GROUPS = load_groups()
 
@@ -96,3 +96,10 @@ def test_what_is_wrong_with_looks_and_sweeps_is_said_in_one_sentence(tmp_path, t
     with pytest.raises(ValueError, match=message) as caught:
         load_groups(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_of_both_views_is_found_beside_the_same_row_of_one_view():
+    pairs = {(joint.name, single.name) for joint, single in of_one_view(load_rows("modalities"))}
+    rows = ("euclidean-cl", "hyperbolic-cl-sel", "euclidean-lineage", "hyperbolic-nested")
+    assert pairs == {(row, f"{row}-{view}") for row in rows for view in ("image", "dna")}
+    assert not of_one_view(load_rows("core"))
