@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypertax.evaluation.accuracy import accuracy
 from hypertax.evaluation.answers import answer
 from hypertax.evaluation.baselines import BASELINES, methods, run_baseline
 from hypertax.evaluation.baselines import vsearch as program
-from hypertax.evaluation.baselines.reads import aligned_reads, dna_start, kmer_counts
+from hypertax.evaluation.baselines.reads import aligned_reads, dna_start, kmer_shares
 from hypertax.evaluation.baselines.stored import KEY_SETS, StoredAnswers
 from hypertax.evaluation.baselines.vsearch import sintax, vsearch_nearest
 from hypertax.evaluation.label_transfer import predictions
@@ -97,13 +98,25 @@ def test_the_nearest_6_mers_are_those_of_a_loop():
                 found[word] = found.get(word, 0) + 1
         return found
 
-    def cosine(one, other):
-        a, b = counts(one), counts(other)
-        dot = sum(a[word] * b.get(word, 0) for word in a)
-        norms = [np.sqrt(sum(v * v for v in c.values())) for c in (a, b)]
-        return dot / norms[0] / norms[1]
+    def unit(read):
+        found = counts(read)
+        norm = np.sqrt(sum(v * v for v in found.values()))
+        return {word: v / norm for word, v in found.items()}
 
-    source = kmer_counts(frame)
+    training = [unit(read) for read in frame.loc[frame["split"] == "train_seen", "barcode"]]
+    words = sorted({word for read in frame["barcode"] for word in counts(read)})
+    common = np.mean([[own.get(word, 0) for word in words] for own in training], axis=0)
+
+    @cache
+    def centred(read):
+        own = unit(read)
+        vector = np.array([own.get(word, 0) for word in words]) - common
+        return vector / np.linalg.norm(vector)
+
+    def cosine(one, other):
+        return centred(one) @ centred(other)
+
+    source = kmer_shares(frame)
     for query, key in first_keys(source, frame, "all").items():
         assert key == nearest_by(frame, query, KEY_SETS["all"], cosine)
 

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "stored": ["StoredAnswers"],
         "methods": ["BASELINES", "Baseline", "Unavailable", "run_baseline"],
         "photographs": ["colour_histograms", "frozen"],
-        "reads": ["aligned_reads", "dna_start", "kmer_counts"],
+        "reads": ["aligned_reads", "dna_start", "kmer_shares"],
         "vsearch": ["sintax", "vsearch_nearest"],
     },
 )

@@ -51,7 +51,7 @@ class Baseline:
 
 _HERE = "hypertax.evaluation.baselines"
 BASELINES = {
-    "6-mers": Baseline("dna", reads.kmer_counts, f"{_HERE}.reads"),
+    "6-mers": Baseline("dna", reads.kmer_shares, f"{_HERE}.reads"),
     "aligned-reads": Baseline("dna", reads.aligned_reads, f"{_HERE}.reads"),
     "dna-start": Baseline("dna", reads.dna_start, f"{_HERE}.reads"),
     "vsearch": Baseline("dna", vsearch.vsearch_nearest, f"{_HERE}.vsearch", program=True),

@@ -10,6 +10,7 @@ from torch import Tensor
 from hypertax.data.images import middle_square
 from hypertax.data.photograph_files import UnreadablePhotograph, read_photograph
 from hypertax.data.progress import progress_bar
+from hypertax.data.split import TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.baselines.stored import specimen_table
 from hypertax.model.image_features import frozen_features
@@ -51,13 +52,21 @@ def _histogram(square: Tensor) -> np.ndarray:
 
 
 def frozen(specimens: pd.DataFrame) -> Embeddings:
-    """Features of the middle of each photograph from the frozen image encoder, compared by the
-    cosine.
+    """Features of the middle of each photograph from the frozen image encoder, of length 1, less the
+    mean of the training photographs'; compared by the cosine.
 
     A photograph that cannot be read is left out.
     """
     table = specimen_table(specimens, "image")
-    paths = specimens.set_index("sampleid")["image"].loc[table["id"]].tolist()
-    found = frozen_features(paths, ENCODER, SIZE, 1, progress=True)
-    vectors = found.values[found.present, 0].astype(np.float32)
-    return Embeddings(table[found.present].reset_index(drop=True), vectors, "euclidean")
+    paths = specimens.set_index("sampleid")["image"]
+    training = specimens["split"].isin(TRAINING_SPLITS) & specimens["image"].notna()
+    asked = [*paths.loc[table["id"]], *specimens.loc[training, "image"]]
+    found = frozen_features(asked, ENCODER, SIZE, 1, progress=True)
+    vectors = found.values[:, 0].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    own = found.present[len(table) :]
+    if own.any():
+        vectors -= vectors[len(table) :][own].mean(axis=0)
+    present = found.present[: len(table)]
+    kept = table[present].reset_index(drop=True)
+    return Embeddings(kept, vectors[: len(table)][present], "euclidean")

@@ -1,4 +1,4 @@
-"""Barcodes compared as they are: by their 6-mers, by the share of equal bases of aligned reads, and by
+"""Barcodes compared without training: by their 6-mers, by the share of equal bases of aligned reads, and by
 the closed-form start of the DNA encoder."""
 
 from __future__ import annotations
@@ -19,13 +19,21 @@ BLOCK = 512
 """Queries at a time."""
 
 
-def kmer_counts(specimens: pd.DataFrame) -> Embeddings:
-    """Barcodes as counts of their 6-mers, (N, 4096); the nearest has the largest cosine.
+def kmer_shares(specimens: pd.DataFrame) -> Embeddings:
+    """Barcodes as counts of their 6-mers, (N, 4096), of length 1, less the mean of the training
+    barcodes'; the nearest has the largest cosine.
 
-    A 6-mer with an unknown base does not count.
+    What all barcodes share tells nothing: without the mean taken away, novel genera are found less
+    often. A 6-mer with an unknown base does not count.
     """
     table = specimen_table(specimens, "dna")
-    reads = _reads(specimens, table)
+    common = _unit_counts(_training_reads(specimens)["barcode"].tolist()).mean(axis=0)
+    vectors = _unit_counts(_reads(specimens, table)) - common
+    return Embeddings(table, vectors, "euclidean")
+
+
+def _unit_counts(reads: list[str]) -> np.ndarray:
+    """Counts (N, 4096) of 6-mers, each row of length 1; zeros where a read has none."""
     code = np.full(256, len(BASES), dtype=np.int64)
     for number, base in enumerate(BASES):
         code[ord(base)] = number
@@ -37,7 +45,7 @@ def kmer_counts(specimens: pd.DataFrame) -> Embeddings:
         windows = np.lib.stride_tricks.sliding_window_view(bases, KMER)
         windows = windows[(windows < len(BASES)).all(axis=1)]
         row[:] = np.bincount(windows @ len(BASES) ** np.arange(KMER), minlength=len(row))
-    return Embeddings(table, counts, "euclidean")
+    return counts / np.linalg.norm(counts, axis=1, keepdims=True).clip(1)
 
 
 def aligned_reads(specimens: pd.DataFrame) -> StoredAnswers:
@@ -81,14 +89,20 @@ def dna_start(specimens: pd.DataFrame) -> Embeddings:
     return Embeddings(table, vectors, "euclidean")
 
 
-def _training(specimens: pd.DataFrame):
-    """The training specimens that have a barcode, and the profile of these."""
+def _training_reads(specimens: pd.DataFrame) -> pd.DataFrame:
+    """The training specimens that have a barcode."""
     own = specimens[specimens["split"].isin(TRAINING_SPLITS) & specimens["barcode"].notna()]
     if own.empty:
         raise ValueError(
-            "No training specimen has a barcode, so that none can be aligned: leave the baselines"
-            " out (baselines=False)."
+            "No training specimen has a barcode, so that none can be compared with: leave the"
+            " baselines out (baselines=False)."
         )
+    return own
+
+
+def _training(specimens: pd.DataFrame):
+    """The training specimens that have a barcode, and the profile of these."""
+    own = _training_reads(specimens)
     species = [None if pd.isna(name) else name for name in own["species"]]
     return own, profile_of(own["barcode"].tolist(), species)
 
