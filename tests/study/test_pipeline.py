@@ -365,6 +365,8 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
     ):
         assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
     assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
+    # Numbers are given as numbers, which a run insists on.
+    assert {"-p seed 0 ", "-p seed 1 "} == set(re.findall(r"-p seed \S+ ", said))
     assert "06_beyond_the_paper" not in said
 
 
