@@ -160,7 +160,7 @@ rule train:
     params:
         made_from=lambda wildcards: trained_by(ROWS[wildcards.row], wildcards.seed),
         given=lambda wildcards: parameters(
-            dataset=DATASET, preset=PRESET, seed=wildcards.seed, **ROWS[wildcards.row].parameters
+            dataset=DATASET, preset=PRESET, seed=int(wildcards.seed), **ROWS[wildcards.row].parameters
         ),
         notebook=lambda wildcards: ROWS[wildcards.row].notebook,
     threads: 1 if PRESET in ("laptop", "tiny") else WHOLE

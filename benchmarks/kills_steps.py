@@ -39,14 +39,15 @@ def data(folder: Path) -> None:
 
     target = folder / "simulated"
     if not target.is_dir():
-        simulate(target, seed=0, orders=2, families=4, genera=8, species=24, specimens=400)
+        sizes = {"orders": 2, "families": 4, "genera": 8, "species": 24}
+        simulate(target, seed=0, **sizes, specimens=200, unlabelled=60)
 
 
 def training(folder: Path) -> object:
     """Train a small run; the run."""
     from hypertax.training.trainer import train_here
 
-    config = RunConfig.create("tiny", epochs=6, batch_size=16, embed_dim=16, checkpoint_steps=2)
+    config = RunConfig.create("tiny", epochs=4, batch_size=16, embed_dim=16, checkpoint_steps=2)
     return train_here(config, small_table(), output=folder)
 
 

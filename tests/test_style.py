@@ -4,9 +4,11 @@ across modules, plain docstrings."""
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import re
 import subprocess
+import symtable
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,32 @@ def test_no_docstring_begins_with_of():
         and str(node.value.value).startswith("Of ")
     ]
     assert not begun, "\n".join(begun)
+
+
+def _unknown_names(path: Path) -> list[str]:
+    """Names that functions of a module look up and nothing defines: neither the module nor
+    Python."""
+    table = symtable.symtable(path.read_text(encoding="utf-8"), str(path), "exec")
+    known = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
+    known |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_imported()}
+    known |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_namespace()}
+    known |= {*dir(builtins), "__file__", "__annotations__"}
+    found, inner = [], [table]
+    while inner:
+        scope = inner.pop()
+        inner += scope.get_children()
+        found += [
+            f"{path.name}: {symbol.get_name()}"
+            for symbol in scope.get_symbols()
+            if symbol.is_global() and symbol.is_referenced() and symbol.get_name() not in known
+        ]
+    return sorted(set(found))
+
+
+def test_every_name_is_defined(tmp_path):
+    """An import that a merge lost would be noticed only where its line runs."""
+    broken = tmp_path / "a.py"
+    broken.write_text("from x import b\ndef f(c):\n    return [b(d) for d in c] + [lost]\n")
+    assert _unknown_names(broken) == ["a.py: lost"]
+    paths = [path for path in _files() if path.suffix == ".py"]
+    assert [name for path in paths for name in _unknown_names(path)] == []

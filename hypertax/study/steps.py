@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hypertax.config.parameters import refuse_unknown
-from hypertax.config.run_config import PARAMETERS
+from hypertax.config.run_config import PARAMETERS, RunConfig
 from hypertax.files import ROOT, atomic_path, make_folder, resolve, shown, write_text
 from hypertax.study.rows import TRAINING
 from hypertax.study.stamps import Written, listing, write_stamp
@@ -55,8 +55,7 @@ def run(
             _execute(notebook, output, parameters)
     except NotebookError as error:
         if stamp:
-            write_text(_reason(stamp), f"{error}\n")
-            say(f"{stamp.stem}: failed: {error}")
+            _failed(stamp, str(error))
         raise
     if notebook.stem in TRAINING:
         _keep_with_runs(output, written.runs)
@@ -86,13 +85,21 @@ def prepare(dataset: str, preset: str, stamp: Path) -> None:
         compute_starts(RunConfig.create(preset, dataset=dataset), specimens)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
-        write_text(_reason(stamp), f"{reason}\n")
-        say(f"{stamp.stem}: failed: {reason}")
+        _failed(stamp, reason)
         raise NotebookError(reason) from None
+    except Exception as error:
+        # An error of ours: its traceback goes to the log, and `make paper` still says what it was.
+        _failed(stamp, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        raise
     _reason(stamp).unlink(missing_ok=True)
     took = duration(time.time() - started)
     write_stamp(stamp, f"{count} specimens: {took}", Written())
     say(f"{stamp.stem}: {count} ready in {took}")
+
+
+def _failed(stamp: Path, reason: str) -> None:
+    write_text(_reason(stamp), f"{reason}\n")
+    say(f"{stamp.stem}: failed: {reason}")
 
 
 def _reason(stamp: Path) -> Path:

@@ -3,6 +3,7 @@ Stand-ins take the notebooks' place."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from hypertax.data.views import require_something_to_learn
 from hypertax.files import ROOT
 from hypertax.study.pipeline import main, paper
 from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
-from hypertax.study.steps import NotebookError, parameters_of, run
+from hypertax.study.steps import NotebookError, parameters_of, prepare, run
 
 PARAMETERS = (
     'dataset = "simulated"\npreset = "tiny"\nseed = 0\npublish = False\nexperiment ='
@@ -259,6 +260,24 @@ def test_a_notebook_whose_process_is_killed_is_reported(tmp_path):
         run(book, tmp_path / "out.ipynb", {})
 
 
+def test_a_data_set_is_prepared_and_what_stops_it_is_told(tmp_path, capsys, monkeypatch):
+    table = tmp_path / "a.tsv"
+    table.write_text("id\torder\tnuc\nS1\tDiptera\t" + "ACGT" * 30 + "\n")
+    stamp = tmp_path / "specimens.done"
+    prepare(str(table), "tiny", stamp)
+    assert json.loads(stamp.read_text())["told"].startswith("1 specimens")
+    failed = tmp_path / "specimens.failed"
+    with pytest.raises(NotebookError, match="was not found"):
+        prepare(str(tmp_path / "b.tsv"), "tiny", stamp)
+    assert "was not found" in failed.read_text()
+    # An error of ours too is a line of `make paper`.
+    monkeypatch.setattr("hypertax.data.load_specimens", lambda _: {}["x"])
+    with pytest.raises(KeyError):
+        prepare(str(table), "tiny", stamp)
+    assert failed.read_text() == "KeyError: 'x'\n"
+    assert "specimens: failed: KeyError: 'x'" in capsys.readouterr().out
+
+
 def test_a_parameter_that_the_notebook_does_not_have_is_refused(tmp_path):
     book = notebook(tmp_path / "n.ipynb", "aperture = 1")
     with pytest.raises(
@@ -346,6 +365,8 @@ def test_the_snakefile_plans_every_row_and_seed(repository):
     ):
         assert f"--stamp runs/.stamps/own-specimens/{stamp}.done" in said
     assert "none-seed" not in said and "-p dataset 'own specimens.tsv'" in said
+    # Numbers are given as numbers, which a run insists on.
+    assert {"-p seed 0 ", "-p seed 1 "} == set(re.findall(r"-p seed \S+ ", said))
     assert "06_beyond_the_paper" not in said
 
 
