@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "differences": [
             "baseline_table",
             "difference_table",
+            "endpoint_table",
             "joint_table",
             "write_difference_tables",
         ],

@@ -156,6 +156,24 @@ def joint_table(differences: pd.DataFrame, *, runs: Sequence[str] = ()) -> Table
     return _by_kind(chosen, note, runs)
 
 
+def endpoint_table(found: pd.DataFrame, *, runs: Sequence[str] = ()) -> Table:
+    """The endpoints: each row that is asked minus each that it is compared with, in points, with
+    95 % intervals; an asterisk where these exclude zero.
+
+    Args:
+        found: of `hypertax.study.endpoint_differences`.
+        runs: names of the runs compared.
+
+    Returns:
+        endpoints and methods against what they are compared with.
+    """
+    shown = [interval(row) for row in found.itertuples()]
+    about = found.rename(columns={"reference": "minus"})
+    note = f"Difference in points of the measure, {_ONE_OF_MANY}"
+    rows = ("pairing", "question", "measure", "method")
+    return of_differences(about, shown, rows, runs, note, columns=("minus",))
+
+
 def _by_kind(
     differences: pd.DataFrame, note: str, runs: Sequence[str], columns: Sequence[str] = ("pairing",)
 ) -> Table:
