@@ -22,7 +22,7 @@ def tangents(seed=0):
 
 
 def divergences(seed=1):
-    """Of all pairs, symmetric; some unknown, and one of those that are is no number."""
+    """Symmetric, for all pairs; some are unknown, and of those some are no numbers."""
     generator = torch.Generator().manual_seed(seed)
     half = 0.3 * torch.rand(SIZE, SIZE, generator=generator, dtype=torch.float64).triu(1)
     usable = torch.rand(SIZE, SIZE, generator=generator).triu(1) > 0.3

@@ -113,7 +113,7 @@ def test_other_models_have_no_such_scale(table):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_training_brings_unseen_reads_nearer_to_their_divergence(table, space):
-    """Of 64 reads; the error of the other 32 among each other falls by a third at least."""
+    """Trained on 64 reads, the error among 32 others falls by a third at least."""
     model, objective, data = parts(table, space)
     others = np.flatnonzero(data.has_dna.numpy() & (np.arange(len(data)) >= 64))
     divergence = pairwise_divergence(data.bases[others], data.bases[others])
