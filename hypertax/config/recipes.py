@@ -73,4 +73,20 @@ RECIPES: dict[str, Recipe] = {
         },
         _FASTER,
     ),
+    "divergence": Recipe(
+        "Distances of barcodes follow how far the barcodes have diverged: the share of unequal"
+        " bases of two aligned reads, corrected after Jukes and Cantor. In the Euclidean space it"
+        " is the distance of vectors that are not normalised, in hyperbolic space that of points"
+        " whose radius is free. How much distance one substitution a site is, is learned. Labels"
+        " have no part in it; photographs come to their barcodes by the contrastive loss. The"
+        " epoch is chosen by accuracy and by the distances' error, half each.",
+        {
+            "divergence_weight": 1.0,
+            "align_barcodes": True,
+            "full_text": False,
+            "entailment": "none",
+            "one_radius": False,
+        },
+        {"laptop": {"dna_rate": 1.0}},
+    ),
 }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from hypertax.config.agreement import ALIGNED, LEAST_WIDEST, TAXON_TABLE, require_agreement
 from hypertax.config.devices import require_device
 from hypertax.config.limits import (
     Flag,
@@ -26,17 +27,8 @@ from hypertax.config.limits import (
 from hypertax.config.parameters import notebook_parameters, refuse_unknown
 from hypertax.config.presets import DEFAULT_PRESET, PRESETS
 from hypertax.config.recipes import RECIPES
-from hypertax.geometry.cone_angles import widest_cone
 
-LEAST_WIDEST = 30.0
-"""Degrees; narrower than this, a specimen's whole lineage would be drawn together into next to
-nothing."""
-ALIGNED = "aligned"
-"""The DNA encoder that begins with a closed-form projection of aligned barcodes; see
-`hypertax.model.starts`."""
-TAXON_TABLE = "lineage"
-"""The text encoder that is none: a learned vector per taxon; see
-`hypertax.model.lineage_vectors`."""
+__all__ = ["ALIGNED", "LEAST_WIDEST", "PARAMETERS", "TAXON_TABLE", "RunConfig", "in_space"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -83,6 +75,9 @@ class RunConfig:
     counted once [O]; 0 leaves it out."""
     taxon_scale: Annotated[Number, Field(ge=1e-3, le=1e3)] = 8.0
     """Inverse temperature of that loss, held [O]."""
+    divergence_weight: Annotated[Number, Field(ge=0)] = 0.0
+    """Weight of the loss that makes distances of barcodes follow the divergence of their aligned
+    reads [O]; 0 leaves it out."""
     entailment: Literal["none", "pair", "stacked", "cones"] = "stacked"
     """`none`, `pair` (full text entails image and DNA, as MERU), `stacked` (the paper's) or `cones`
     (its deepest taxon entails a specimen, and radii are such that the cones of taxa nest; with
@@ -259,49 +254,13 @@ class RunConfig:
 
     @model_validator(mode="after")
     def _fits_together(self) -> RunConfig:
-        if self.space == "euclidean" and self.entailment != "none":
-            raise ValueError(
-                "entailment must be 'none' in the Euclidean space, whose points have no cones."
-            )
-        if (
-            not self.contrastive_weight
-            and not self.taxon_weight
-            and (self.entailment == "none" or self.entailment_weight == 0)
-        ):
-            raise ValueError(
-                "contrastive_weight must be above 0 where there is no entailment loss, or"
-                " nothing is learned."
-            )
-        if self.text_encoder == TAXON_TABLE:
-            if self.full_text and self.contrastive_weight:
-                raise ValueError(
-                    f"full_text must be False with text_encoder {TAXON_TABLE!r}, which has no"
-                    " vector for a full text."
-                )
-            if self.entailment not in ("none", "cones"):
-                raise ValueError(
-                    f"entailment must be 'none' or 'cones' with text_encoder {TAXON_TABLE!r},"
-                    f" not {self.entailment!r}."
-                )
-        if self.nested:
-            self._check_cones()
+        require_agreement(self)
         return self
 
-    def _check_cones(self) -> None:
-        """The taxa have vectors of their own, and specimens see a cone as wide as four ranks
-        need."""
-        if self.text_encoder != TAXON_TABLE:
-            raise ValueError(
-                f"text_encoder must be {TAXON_TABLE!r} with entailment 'cones', not"
-                f" {self.text_encoder!r}."
-            )
-        widest = math.degrees(widest_cone(self.specimen_radius, self.aperture))
-        if widest < LEAST_WIDEST:
-            raise ValueError(
-                f"specimen_radius {self.specimen_radius:g} and aperture {self.aperture:g} leave"
-                f" cones a half-angle of at most {widest:.1f}"
-                f" degrees: raise the one or lower the other until it is {LEAST_WIDEST:g} at least."
-            )
+    @property
+    def aligns(self) -> bool:
+        """Whether barcodes are aligned to a profile before they are read."""
+        return self.align_barcodes or self.dna_encoder == ALIGNED
 
     @property
     def nested(self) -> bool:

@@ -29,6 +29,7 @@ def require_something_to_learn(config: RunConfig, views: set[str]) -> None:
     if (
         config.contrastive_weight
         and not config.taxon_weight
+        and not (config.divergence_weight and "dna" in used)
         and not config.full_text
         and len(used) < 2
     ):

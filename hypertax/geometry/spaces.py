@@ -45,6 +45,11 @@ class EuclideanSpace(nn.Module):
         """Tangent vectors (..., D) to unit vectors (..., D)."""
         return F.normalize(tangent, dim=-1)
 
+    def distances(self, tangent: Tensor) -> Tensor:
+        """Euclidean distances of all pairs of projections as they are, before they become unit
+        vectors: (N, D) to (N, N)."""
+        return torch.cdist(tangent, tangent, compute_mode="donot_use_mm_for_euclid_dist")
+
     @staticmethod
     def gram(a: Tensor, b: Tensor, c: None) -> Tensor:
         """Inner products of all pairs of points, (N, M), the first step of the similarity.
@@ -127,6 +132,12 @@ class LorentzSpace(nn.Module):
     def lift(self, tangent: Tensor) -> Tensor:
         """Exponential map at the origin: tangent vectors (..., D) to space components (..., D)."""
         return L.exp0(tangent, self.curvature)
+
+    def distances(self, tangent: Tensor) -> Tensor:
+        """Geodesic distances of all pairs of points, from their tangent vectors: (N, D) to
+        (N, N)."""
+        points = self.lift(tangent)
+        return L.pairwise_distance(points, points, self.curvature)
 
     @staticmethod
     def gram(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "contrastive": ["contrastive_loss", "taxon_contrastive_loss"],
+        "divergence": ["divergence_loss"],
         "entailment": ["Cones", "cone_loss", "pair_entailment", "stacked_entailment"],
         "inputs": ["View"],
         "terms": ["TERM_LABELS"],

@@ -12,8 +12,10 @@ TERM_LABELS: dict[str, str] = {
     "inter": "stacked, inter",
     "inside": "cones, angle outside",
     "axis": "cones, angle off axis",
+    "divergence": "divergence of barcodes",
 }
 """Column of `history.csv` to label, in the order in which figures draw them.
 
-`loss` is the weighted sum of the others. The last five are angles in radians.
+`loss` is the weighted sum of the others. The five before the last are angles in radians; the last
+is a mean squared relative error.
 """

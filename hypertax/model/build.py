@@ -17,6 +17,9 @@ from hypertax.model.model import HypertaxModel, assemble_model
 from hypertax.model.starts import begin_taxa, feature_width, features_of, read_starts
 from hypertax.model.tokens import TextTokens
 
+PAIRED = 512
+"""Training barcodes whose pairs say what distance of a new model stands for which divergence."""
+
 
 def build_model(
     config: RunConfig, specimens: pd.DataFrame, index: TaxonIndex, training: np.ndarray
@@ -55,6 +58,9 @@ def build_model(
         own = np.flatnonzero(training & specimens["barcode"].notna().to_numpy())
         begin_taxa(model.encoders["text"], tokens, starts.dna, codes, index.take(own))
         model.fit_cones()
+    if config.divergence_weight and codes is not None:
+        some = np.linspace(0, len(codes) - 1, min(len(codes), PAIRED)).round().astype(int)
+        model.begin_divergence(torch.from_numpy(codes[some]))
     return model
 
 

@@ -314,6 +314,7 @@ def check_weights(
 
 def _check_space(folder: Path, config: RunConfig, weights: dict[str, Tensor]) -> None:
     bounds = {"log_logit_scale": (-math.log(10.0), math.log(100.0))}
+    bounds["space.log_divergence_scale"] = (-10.0, 10.0)
     if config.space == "lorentz":
         reach = math.log(10) if config.learn_curvature else 0.0
         c = math.log(config.curvature)

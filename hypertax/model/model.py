@@ -17,11 +17,13 @@ from hypertax.config.run_config import ALIGNED, RunConfig
 from hypertax.data.barcodes.aligned import AlignedCodes
 from hypertax.data.barcodes.alignment import Profile
 from hypertax.data.barcodes.codes import BASES, KMER_LENGTH, KMER_SPECIALS, BarcodeCodes
+from hypertax.data.barcodes.divergence import pairwise_divergence
 from hypertax.data.batches import Batch, Specimens
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import atomic_path, write_text
 from hypertax.geometry.nested_cones import nested_radii
 from hypertax.geometry.spaces import CapSpace, EuclideanSpace, LorentzSpace
+from hypertax.losses.divergence import best_scale
 from hypertax.model import checked
 from hypertax.model.encoders import build_encoders, prepare_encoder
 from hypertax.model.lineage_vectors import UNKNOWN, TaxonTable, TaxonTokens
@@ -36,6 +38,7 @@ from hypertax.model.tokens import TextTokens
 
 MODALITIES = ("image", "dna", "text")
 MAX_LOGIT_SCALE = 100.0
+LOG_DIVERGENCE_SCALES = (-10.0, 10.0)
 
 
 class HypertaxModel(nn.Module):
@@ -86,12 +89,34 @@ class HypertaxModel(nn.Module):
                 config.one_radius,
             )
         self.log_logit_scale = nn.Parameter(torch.tensor(1 / config.temperature).log())
+        if config.divergence_weight:
+            # Among the parameters of the space, which losses may read beside points.
+            self.space.log_divergence_scale = nn.Parameter(torch.zeros(()))
         self.fit_cones()
 
     @property
     def logit_scale(self) -> Tensor:
         """The inverse of the contrastive temperature, 0-d, at most 100 [B][C]."""
         return self.log_logit_scale.exp()
+
+    @property
+    def divergence_scale(self) -> Tensor:
+        """Distance of one substitution a site, 0-d; of models with a `divergence_weight`."""
+        return self.space.log_divergence_scale.exp()
+
+    @torch.no_grad()
+    def begin_divergence(self, reads: Tensor) -> None:
+        """Set the distance of one substitution a site to what suits the barcodes' first points.
+
+        Args:
+            reads: (N, L) aligned base codes.
+        """
+        was_training = self.training
+        self.eval()
+        distance = self.space.distances(self.tangent("dna", self.barcode_codes(reads)))
+        self.train(was_training)
+        scale = best_scale(distance, *pairwise_divergence(reads, reads))
+        self.space.log_divergence_scale.copy_(scale.log())
 
     def tangent(self, modality: str, inputs: Tensor) -> Tensor:
         """Inputs of one modality to tangent vectors at the origin, (B, D) in fp32.
@@ -128,6 +153,8 @@ class HypertaxModel(nn.Module):
         """Put the bounded scalars back within their bounds, and fit the cones anew; called after
         every optimiser step."""
         self.log_logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+        if self.config.divergence_weight:
+            self.space.log_divergence_scale.clamp_(*LOG_DIVERGENCE_SCALES)
         self.space.clamp_()
         self.fit_cones()
 

@@ -128,11 +128,6 @@ class FeatureEncoder(nn.Module):
         return self.end(self.linear(x) + self.last(self.dropout(F.gelu(self.hidden(x)))))
 
 
-def aligns(config: RunConfig) -> bool:
-    """Whether a configuration aligns barcodes."""
-    return config.align_barcodes or config.dna_encoder == ALIGNED
-
-
 def profile_of(reads: list[str], species: list[str | None]) -> Profile:
     """The profile of training barcodes, from the cache where it was built before.
 
@@ -244,7 +239,7 @@ def read_starts(
     Raises:
         ValueError: no training specimen has a barcode.
     """
-    if not aligns(config) or "dna" not in config.views.split("+"):
+    if not config.aligns or "dna" not in config.views.split("+"):
         return Starts(features=features), None
     own = specimens[training & specimens["barcode"].notna().to_numpy()]
     if own.empty:
@@ -297,7 +292,7 @@ def read_profile(
     Raises:
         ValueError: the file is missing or broken.
     """
-    if not aligns(config) or "dna" not in modalities:
+    if not config.aligns or "dna" not in modalities:
         return None
     path = folder / "profile.hmm"
     if not path.is_file():

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from hypertax.config.run_config import TAXON_TABLE, RunConfig
+from hypertax.data.barcodes.divergence import pairwise_divergence
 from hypertax.data.batches import Batch
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.losses.contrastive import contrastive_loss, taxon_contrastive_loss
+from hypertax.losses.divergence import divergence_loss
 from hypertax.losses.entailment import Cones, cone_loss, pair_entailment, stacked_entailment
 from hypertax.losses.inputs import View
 from hypertax.model.model import HypertaxModel
@@ -34,8 +36,9 @@ class StepPoints:
     full_text: each specimen's full text, absent where it has no label.
     taxa: (T, D) taxa, each once. rank: (T,) of each, 0 (order) to 3 (species).
     lineage: (B, 4) rows of `taxa`, or -1.
+    barcodes: (B, D) tangent vectors of the barcodes. reads: (B, L) their aligned base codes.
 
-    `full_text` and the last three are None where no term reads them, or no specimen has one.
+    All but the first two are None where no term reads them, or no specimen has one.
     """
 
     curvature: Tensor | None
@@ -44,6 +47,8 @@ class StepPoints:
     taxa: Tensor | None = None
     rank: Tensor | None = None
     lineage: Tensor | None = None
+    barcodes: Tensor | None = None
+    reads: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class Objective:
         model: gives the tokenizer, the space and the temperature. The model that is called is an
             argument of its own, so that it may be wrapped.
         device: where the losses are computed.
+        reads: (N, L) aligned base codes of the specimens that batches are of, by their `index`, as
+            they are without anything hidden; needed where divergences count.
     """
 
     def __init__(
@@ -80,8 +87,9 @@ class Objective:
         index: TaxonIndex,
         model: HypertaxModel,
         device: torch.device | str = "cpu",
+        reads: Tensor | None = None,
     ) -> None:
-        self.config, self.model = config, model
+        self.config, self.model, self.reads = config, model, reads
         self.cones = Cones(
             config.aperture, config.entailment_margin, config.entailment_negatives, config.dna_image
         )
@@ -117,6 +125,8 @@ class Objective:
                     full_text=self.aligns_text,
                 )
             )
+        if config.divergence_weight:
+            terms.append(Term({"divergence": 1.0}, config.divergence_weight, self._divergence))
         if not has_text:
             return terms
         entailment = config.entailment_weight
@@ -189,6 +199,9 @@ class Objective:
             self.model.space.curvature,
             {m: View(lifted[m], has) for m, has in presence.items() if m in lifted},
         )
+        if self.config.divergence_weight and self.reads is not None and "dna" in tangents:
+            reads = self.reads[batch.index.to(self.reads.device)].to(batch.index.device)
+            points = replace(points, barcodes=tangents["dna"], reads=reads)
         if self.reads_full_text and len(texts):
             # A specimen without labels has no text: any row stands in for it, and is masked.
             row = torch.searchsorted(texts, batch.full_text.clamp(min=0)).clamp(max=len(texts) - 1)
@@ -214,6 +227,15 @@ class Objective:
         if self.aligns_text and points.full_text is not None:
             views = {**views, "text": points.full_text}
         return {"contrastive": contrastive_loss(self.model.space, views, self.model.logit_scale)}
+
+    def _divergence(self, points: StepPoints) -> dict[str, Tensor]:
+        if points.reads is None:
+            return {}
+        has = points.views["dna"].present
+        distance = self.model.space.distances(points.barcodes[has])
+        divergence, usable = pairwise_divergence(points.reads[has], points.reads[has])
+        scale = self.model.divergence_scale
+        return {"divergence": divergence_loss(distance, divergence, usable, scale)}
 
     def _pair(self, points: StepPoints) -> dict[str, Tensor]:
         if points.full_text is None:

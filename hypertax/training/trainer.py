@@ -158,11 +158,13 @@ class Trainer:
         if self.accelerator.num_processes > 1:
             for value in self.model.state_dict().values():
                 value.copy_(broadcast(value))
-        objective = Objective(config, self.index, self.model, self.device)
-        self.step = LargeBatch(objective, self.accelerator, config.micro_batch)
 
     def _load_data(self) -> None:
+        config = self.config
         self.training_data = self._tensors(self._training_rows(), augment=True)
+        reads = self.training_data.bases if config.divergence_weight else None
+        objective = Objective(config, self.index, self.model, self.device, reads)
+        self.step = LargeBatch(objective, self.accelerator, config.micro_batch)
         validated = [*VALIDATION_QUERIES, *KEY_SPLITS]
         self.validation_rows = np.flatnonzero(self.specimens["split"].isin(validated).to_numpy())
         self.validation_data = self._tensors(self.validation_rows)
@@ -283,11 +285,14 @@ class Trainer:
         embeddings = embed(self.model, table, data=self.validation_data, index=index)
         if not epoch and self.progress:
             print(selection_words(embeddings))
+        reads, data = None, self.validation_data
+        if self.config.divergence_weight and data.has_dna.any():
+            reads = data.bases[data.has_dna]
         return {
             "epoch": epoch,
             "step": epoch * self.steps_per_epoch,
             "seconds": time.perf_counter() - self.started,
-        } | validation_row(self.model, embeddings)
+        } | validation_row(self.model, embeddings, reads)
 
     def finish(self, best_epoch: int) -> Run:
         """Embed with the chosen weights and write the run folder; `environment.json` last."""

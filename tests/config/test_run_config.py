@@ -36,7 +36,10 @@ from hypertax.config.run_config import PARAMETERS
         ({"curvatur": 1.0}, "curvatur is not a parameter of a run; did you mean curvature?"),
         ({"recip": "nested"}, "recip is not a parameter of a run; did you mean recipe?"),
         ({"zzz": 1}, "zzz is not a parameter of a run; the parameters are align_barcodes, "),
-        ({"recipe": [1]}, "recipe must be one of 'paper', 'taxa', 'lineage' or 'nested', not [1]."),
+        (
+            {"recipe": [1]},
+            "recipe must be one of 'paper', 'taxa', 'lineage', 'nested' or 'divergence', not [1].",
+        ),
         ({"curvature": True}, "curvature must be a number from 0.001 to 1000, not True."),
         ({"dataset": ""}, "dataset must be a name or a path"),
         ({"taxon_weight": -1.0}, "taxon_weight must be a number of at least 0, not -1.0."),
@@ -59,6 +62,11 @@ from hypertax.config.run_config import PARAMETERS
             {"entailment": "cones"},
             "text_encoder must be 'lineage' with entailment 'cones', not 'transformer'.",
         ),
+        (
+            {"divergence_weight": 1.0},
+            "dna_encoder must be 'aligned', or align_barcodes True, with divergence_weight above",
+        ),
+        ({"divergence_weight": -1}, "divergence_weight must be a number of at least 0, not -1."),
     ],
 )
 def test_impossible_values_are_named(parameters, words):
@@ -132,6 +140,7 @@ def test_a_configuration_is_written_as_it_always_was(preset, space, recipe, dige
     that were added since are at their defaults, which keep these runs what they were."""
     config = RunConfig.create(preset, recipe=recipe, **in_space(space)).to_dict()
     since = {"cached_views": 0, "align_barcodes": False, "one_radius": False, "dna_rate": 1.0}
+    since |= {"divergence_weight": 0.0}
     assert {name: config.pop(name) for name in since} == since
     assert hashlib.sha256(json.dumps(config).encode()).hexdigest()[:12] == digest
 

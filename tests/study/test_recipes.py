@@ -103,7 +103,7 @@ def test_an_unknown_recipe_is_named():
         RunConfig.create("tiny", recipe="best")
     assert (
         str(error.value)
-        == "recipe must be one of 'paper', 'taxa', 'lineage' or 'nested', not 'best'."
+        == "recipe must be one of 'paper', 'taxa', 'lineage', 'nested' or 'divergence', not 'best'."
     )
 
 
@@ -116,6 +116,7 @@ def test_method_names_tell_recipes_and_spaces_apart():
     assert found == {
         *("hyperbolic-cl-sel", "hyperbolic-taxa", "hyperbolic-lineage", "hyperbolic-nested"),
         *("euclidean-cl", "euclidean-taxa", "euclidean-lineage", "euclidean-nested"),
+        *("hyperbolic-divergence", "euclidean-divergence"),
     }
     assert RunConfig.create("tiny", recipe="nested", views="dna").method == "hyperbolic-nested-dna"
     cones = {"entailment": "cones", "text_encoder": "lineage", "full_text": False}
@@ -263,3 +264,15 @@ def test_taxa_alone_are_something_to_learn_from(recipe):
     remedy = "full_text must be True" if recipe == "taxa" else "taxon_weight must be above 0"
     with pytest.raises(ValueError, match=f"^{remedy} where the specimens have one view alone"):
         require_something_to_learn(without, {"dna"})
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_divergence_is_something_to_learn_from_barcodes_alone(space):
+    config = RunConfig.create("laptop", recipe="divergence", **SPACES[space])
+    assert config.divergence_weight == 1 and config.aligns and not config.one_radius
+    require_something_to_learn(config, {"dna"})
+    require_something_to_learn(config, {"dna", "image"})
+    with pytest.raises(ValueError, match="^full_text must be True where the specimens have one"):
+        require_something_to_learn(config, {"image"})
+    alone = RunConfig.create("tiny", recipe="divergence", contrastive_weight=0, **SPACES[space])
+    assert alone.aligns and alone.dna_encoder == "cnn"

@@ -21,6 +21,7 @@ OBJECTIVES = {
     "taxa": ({"recipe": "taxa"}, ["taxon_contrastive"]),
     "lineage": ({"recipe": "lineage"}, ["taxon_contrastive"]),
     "nested": ({"recipe": "nested"}, ["taxon_contrastive", "inside", "axis"]),
+    "divergence": ({"recipe": "divergence"}, ["divergence"]),
 }
 
 
@@ -29,8 +30,9 @@ def parts(**parameters):
     config = RunConfig.create("tiny", embed_dim=12, **parameters)
     index = TaxonIndex(table)
     model = build_model(config, table, index, np.ones(len(table), dtype=bool)).eval()
-    objective = Objective(config, index, model)
-    batch = next(iter(loader(model.tensors(table, index), 12)))
+    data = model.tensors(table, index)
+    objective = Objective(config, index, model, reads=data.bases)
+    batch = next(iter(loader(data, 12)))
     return model, objective, batch
 
 
