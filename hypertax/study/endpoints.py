@@ -46,7 +46,9 @@ ENDPOINTS = (
     Endpoint("family of novel species", "image to image", ACCURACY, "novel", "family"),
     Endpoint("seen told from unseen species", "DNA to DNA", "AUROC", "all", "species"),
     Endpoint("area under precision and coverage, genus", "DNA to DNA", "area", "all", "genus"),
-    Endpoint("coverage, genus of novel species", "DNA to DNA", "coverage", "novel placeable", "genus"),
+    Endpoint(
+        "coverage, genus of novel species", "DNA to DNA", "coverage", "novel placeable", "genus"
+    ),
 )
 
 
