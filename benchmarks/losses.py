@@ -27,10 +27,11 @@ from hypertax.config.run_config import RunConfig
 from hypertax.data.batches import loader
 from hypertax.data.taxon_index import TaxonIndex
 from hypertax.files import ROOT
+from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import LorentzSpace
-from hypertax.losses.contrastive import contrastive_loss
-from hypertax.losses.entailment import Cones, stacked_entailment
-from hypertax.losses.inputs import View
+from hypertax.losses.contrastive import contrastive_loss, gram_of
+from hypertax.losses.entailment import Cones, deepest_known_rank, stacked_entailment
+from hypertax.losses.inputs import Parents, View
 from hypertax.model.build import build_model
 from hypertax.tables.table import frame_table, write_table
 from hypertax.training.objective import Objective
@@ -38,6 +39,10 @@ from hypertax.training.objective import Objective
 WIDTH = 768
 # About what a batch of 4,096 of BIOSCAN-1M's labelled specimens names
 SPECIES, GENERA, FAMILIES, ORDERS = 900, 300, 90, 12
+RADII, RADIUS = (0.3, 0.5, 0.7, 0.9), 1.2
+"""Radii of taxa, order to species, and of specimens; c is 1."""
+STEP = 0.1
+"""How far a direction is from its parent's, before it is made a unit vector again."""
 MiB = 2**20
 
 
@@ -56,15 +61,15 @@ def plain_euclidean(points: dict[str, Tensor], scale: Tensor) -> Tensor:
 
 
 class LossBatch:
-    """One batch of random embeddings with lineages, and the two losses to compare on it."""
+    """One batch of embeddings with lineages, and the two losses to compare on it.
+
+    A taxon lies around its parent, further out, and specimens around their taxon: so that some
+    specimens are in the cones of other taxa and of other specimens, as in a model that has learned.
+    """
 
     def __init__(self, size: int) -> None:
         generator = torch.Generator().manual_seed(0)
         self.space = LorentzSpace(("image", "dna", "text"), WIDTH)
-        self.leaves = {
-            m: torch.randn(size, WIDTH, generator=generator).requires_grad_()
-            for m in ("image", "dna", "text")
-        }
         species = torch.randint(SPECIES, (size,), generator=generator)
         genus, family, order = species % GENERA, species % FAMILIES, species % ORDERS
         codes = torch.stack(
@@ -83,23 +88,70 @@ class LossBatch:
         taxa, positions = torch.unique(codes[known], return_inverse=True)
         self.lineage = codes.clone()
         self.lineage[known] = positions
-        self.taxa = torch.randn(len(taxa), WIDTH, generator=generator).requires_grad_()
+
+        def around(directions: Tensor) -> Tensor:
+            step = torch.randn(directions.shape, generator=generator)
+            return F.normalize(directions + STEP * F.normalize(step, dim=-1), dim=-1)
+
+        directions = torch.zeros(len(taxa), WIDTH)
+        rank = torch.empty(len(taxa), dtype=torch.int64)
+        above = torch.zeros(size, WIDTH)
+        for r in range(4):
+            rows = known[:, r]
+            rank[self.lineage[rows, r]] = r
+            directions[self.lineage[rows, r]] = above[rows]
+            directions[rank == r] = around(directions[rank == r])
+            above[rows] = directions[self.lineage[rows, r]]
+        radius = torch.tensor(RADII)[rank, None] * WIDTH**0.5
+        self.taxa = (radius * directions).requires_grad_()
+        self.leaves = {
+            m: (RADIUS * WIDTH**0.5 * around(above)).requires_grad_()
+            for m in ("image", "dna", "text")
+        }
         self.scale = torch.tensor(10.0, requires_grad=True)
         self.everyone = torch.ones(size, dtype=torch.bool)
+
+    def active_share(self) -> float:
+        """The share of the negative pairs whose hinge is above zero, over the two specimens' terms
+        of taxa and the term of DNA and images."""
+        views, taxa = self._points()
+        depth = deepest_known_rank(self.lineage)
+        taxon, index = torch.unique(
+            self.lineage.gather(1, depth[:, None])[:, 0], return_inverse=True
+        )
+        rank = torch.zeros_like(taxon).scatter_(0, index, depth)
+        species = self.lineage[:, 3]
+        of_taxa = Parents(taxa[taxon], rank, taxon)
+        of_dna = Parents(views["dna"].points, torch.full_like(species, 3), species)
+        active = pairs = 0.0
+        cones, c = Cones(), self.space.curvature
+        for parents, name in ((of_taxa, "image"), (of_taxa, "dna"), (of_dna, "image")):
+            theirs = self.lineage.T[parents.rank]
+            negative = (theirs >= 0) & (parents.taxon[:, None] >= 0)
+            negative &= theirs != parents.taxon[:, None]
+            angle = L.pairwise_exterior_angle(parents.points, views[name].points, c)
+            bound = L.half_aperture(parents.points, c, cones.aperture) + cones.margin
+            active += float((negative & (angle < bound[:, None])).sum())
+            pairs += float(negative.sum())
+        return active / pairs
+
+    def _points(self) -> tuple[dict[str, View], Tensor]:
+        """The views' points and the taxa's (T, D)."""
+        views = {
+            m: View(self.space.lift(self.space.tangent(v, m)), self.everyone)
+            for m, v in self.leaves.items()
+        }
+        return views, self.space.lift(self.space.tangent(self.taxa, "text"))
 
     def euclidean(self) -> None:
         plain_euclidean(self.leaves, self.scale).backward()
 
     def stacked(self) -> None:
-        views = {
-            m: View(self.space.lift(self.space.tangent(v, m)), self.everyone)
-            for m, v in self.leaves.items()
-        }
-        taxa = self.space.lift(self.space.tangent(self.taxa, "text"))
-        loss = contrastive_loss(self.space, views, self.scale)
-        parts = stacked_entailment(
-            taxa, self.lineage, views["image"], views["dna"], self.space.curvature, Cones()
-        )
+        views, taxa = self._points()
+        image, dna, c = views["image"], views["dna"], self.space.curvature
+        gram = gram_of(self.space, image, dna)
+        loss = contrastive_loss(self.space, views, self.scale, {("image", "dna"): gram})
+        parts = stacked_entailment(taxa, self.lineage, image, dna, c, Cones(), gram)
         (loss + parts["intra"] + parts["inter"]).backward()
 
 

@@ -17,6 +17,9 @@ from torch.autograd import Function
 MIN_EXCESS = 1e-6
 """The pairwise distance's floor on -c<x,y> - 1."""
 
+ORIGIN = 1e-12
+"""A point with |x| up to this has no direction: it counts as the origin."""
+
 _BACKENDS = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
 
 
@@ -123,6 +126,40 @@ class Product(Function):
             return by_x, by_y
 
 
+class InnerProduct(Function):
+    """x y^T - x_t y_t^T, (N, M), as `Product`, from points and times (N, 1) and (M, 1).
+
+    Times as a column more of the points would make the rows' length odd: the products take a fifth
+    longer.
+    """
+
+    @staticmethod
+    def forward(ctx, x, y, x_time, y_time):
+        ctx.save_for_backward(x, y, x_time, y_time)
+        return (x @ y.mT).addcmul_(x_time, y_time.mT, value=-1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, y, x_time, y_time = ctx.saved_tensors
+        with exact_products(grad.device.type):
+            return grad @ y, grad.mT @ x, -(grad @ y_time), -(grad.mT @ x_time)
+
+
+def distance_of_excess(
+    excess: Tensor, root, with_slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    """acosh(1 + excess) / root, elementwise, and -root / sinh of it, the derivative by the inner
+    product; zero where the excess is held at `MIN_EXCESS`. Overwrites `excess`."""
+    t = excess.clamp_(min=MIN_EXCESS)
+    sine = (t + 2).mul_(t).sqrt_()
+    distance = t.add_(sine).add_(1).log_().div_(root)
+    if not with_slope:
+        return distance, None
+    floor = math.sqrt(MIN_EXCESS * (MIN_EXCESS + 2)) * (1 + 1e-5)
+    slope = torch.nn.functional.threshold_(sine, floor, math.inf).reciprocal_().mul_(-root)
+    return distance, slope
+
+
 class Distance(Function):
     """acosh(z) / root, elementwise, from z >= 1 held off 1; two N x M buffers where autograd keeps
     six."""
@@ -181,3 +218,39 @@ class ExteriorAngle(Function):
             by_parent_time,
             by_parent_norm,
         )
+
+
+class Separation(Function):
+    """|x|, |y|, sin(theta) and |x^ - y^|^2, (..., 1) each, of paired points (..., D).
+
+    Autograd would keep and pass a dozen (..., D) tensors; this keeps one, the direction of y seen
+    across x.
+    """
+
+    @staticmethod
+    def forward(ctx, x, y):
+        norms = [torch.linalg.vector_norm(p, dim=-1, keepdim=True) for p in (x, y)]
+        inverses = [1 / torch.where(norm > ORIGIN, norm, math.inf) for norm in norms]
+        x_unit = x * inverses[0]
+        gap = (y * inverses[1]).sub_(x_unit)
+        outwards = torch.linalg.vecdot(gap, x_unit)[..., None]
+        chord = gap.square().sum(-1, keepdim=True)
+        across = gap.sub_(x_unit.mul_(outwards))
+        sine = torch.linalg.vector_norm(across, dim=-1, keepdim=True)
+        across /= torch.where(sine == 0, math.inf, sine)
+        ctx.save_for_backward(x, y, across, *inverses, 1 + outwards, sine)
+        return *norms, sine, chord
+
+    @staticmethod
+    @first_derivatives_only
+    def backward(ctx, by_x_norm, by_y_norm, by_sine, by_chord):
+        x, y, across, x_inverse, y_inverse, cosine, sine = ctx.saved_tensors
+        # d(theta)/dx = -across / |x|, d(theta)/dy = (cos(theta) across - sin(theta) x^) / |y|.
+        by_angle = by_sine * cosine + 2 * by_chord * sine
+        by_x = by_y = None
+        if ctx.needs_input_grad[0]:
+            by_x = (by_x_norm * x_inverse * x).addcmul_(across, -by_angle * x_inverse)
+        if ctx.needs_input_grad[1]:
+            by_y = (by_y_norm * y_inverse * y).addcmul_(across, by_angle * cosine * y_inverse)
+            by_y.addcmul_(x, -by_angle * sine * x_inverse * y_inverse)
+        return by_x, by_y

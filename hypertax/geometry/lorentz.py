@@ -23,19 +23,20 @@ import torch
 from torch import Tensor
 
 from hypertax.geometry.autograd import (
+    ORIGIN,
     Distance,
     ExteriorAngle,
+    InnerProduct,
     Product,
+    Separation,
     apply,
+    distance_of_excess,
     full_precision,
 )
 
 MAX_RADIUS = 15.0
 """`exp0` stops at this sqrt(c) * radius: sinh(15) = 1.6e6, the products of which still fit
 float32."""
-
-ORIGIN = 1e-12
-"""A point with |x| up to this has no direction: it counts as the origin."""
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -85,9 +86,7 @@ def pairwise_inner(x: Tensor, y: Tensor, c) -> Tensor:
     Args:
         x: (N, D) points. y: (M, D) points. c: curvature is -c.
     """
-    return pairwise_dot(
-        torch.cat([x, -time(x, c)[..., None]], -1), torch.cat([y, time(y, c)[..., None]], -1)
-    )
+    return apply(InnerProduct, x, y, time(x, c)[:, None], time(y, c)[:, None])
 
 
 @full_precision
@@ -123,6 +122,20 @@ def distance_from_inner(inner: Tensor, c) -> Tensor:
         inner: Lorentz inner products, any shape. c: curvature is -c.
     """
     return apply(Distance, -c * inner, c**0.5)
+
+
+@full_precision
+def distance_and_slope(
+    inner: Tensor, c, with_slope: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """`distance_from_inner` and, where asked for, its derivative by the inner product; no graph.
+
+    The derivative by c is (slope inner - distance / 2) / c.
+
+    Args:
+        inner: Lorentz inner products, any shape. c: curvature is -c.
+    """
+    return distance_of_excess((inner * -c).sub_(1), c**0.5, with_slope)
 
 
 @full_precision
@@ -208,18 +221,40 @@ def exterior_angle(x: Tensor, y: Tensor, c) -> Tensor:
     Args:
         x, y: (..., D) points. c: curvature is -c.
     """
-    root = c**0.5
     x_norm, y_norm = _norm(x), _norm(y)
     x_unit, y_unit = _unit(x, x_norm), _unit(y, y_norm)
     gap = y_unit - x_unit
-    across = root * y_norm * _norm(gap - (gap * x_unit).sum(-1, keepdim=True) * x_unit)
+    sine = _norm(gap - (gap * x_unit).sum(-1, keepdim=True) * x_unit)
+    return _angle(x_norm, y_norm, sine, gap.square().sum(-1, keepdim=True), c)
+
+
+def _angle(x_norm: Tensor, y_norm: Tensor, sine: Tensor, chord: Tensor, c) -> Tensor:
+    """The formula of `exterior_angle` (...), from |x|, |y|, sin(theta) and |x^ - y^|^2, (..., 1)."""
+    root = c**0.5
+    across = root * y_norm * sine
     outwards = torch.sinh(torch.asinh(root * y_norm) - torch.asinh(root * x_norm))
     x_time = torch.sqrt(1 + (root * x_norm).square())
-    along = outwards - x_time * root * y_norm * gap.square().sum(-1, keepdim=True) / 2
+    along = outwards - x_time * root * y_norm * chord / 2
     along = torch.where(x_norm <= ORIGIN, 0, torch.where(y_norm <= ORIGIN, outwards, along))
     defined = ~(across.square() + along.square() <= 0)  # NaN stays NaN.
     angle = torch.atan2(torch.where(defined, across, 1), torch.where(defined, along, 0))
     return angle[..., 0]
+
+
+@full_precision
+def outside_cone(x: Tensor, y: Tensor, c, K: float = 0.1) -> Tensor:
+    """max(0, exterior_angle(x, y) - half_aperture(x)), paired, (...), radians: how far y is outside
+    of x's cone.
+
+    Values and gradients are those of the two functions, at a fraction of the memory and time. First
+    derivatives only.
+
+    Args:
+        x: (..., D) apexes. y: (..., D) points. c: curvature is -c. K: the constant of the cones.
+    """
+    x_norm, *others = apply(Separation, x, y)
+    # A vector of one number has the norm of the point.
+    return (_angle(x_norm, *others, c) - half_aperture(x_norm, c, K)).clamp(min=0)
 
 
 @full_precision

@@ -69,6 +69,13 @@ class EuclideanSpace(nn.Module):
         """Cosines, elementwise from a block of `gram` of any shape; c is None, as there."""
         return gram
 
+    @staticmethod
+    def similarity_and_slope(
+        gram: Tensor, c: None, with_slope: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same without a graph, and None for its derivative by `gram`, which is one."""
+        return gram, None
+
     def clamp_(self) -> None:
         """Nothing here is bounded."""
 
@@ -157,6 +164,15 @@ class LorentzSpace(nn.Module):
     def similarity(gram: Tensor, c: Tensor) -> Tensor:
         """Minus the geodesic distance, elementwise from a block of `gram` of any shape; c as there."""
         return -L.distance_from_inner(gram, c)
+
+    @staticmethod
+    @torch.no_grad()
+    def similarity_and_slope(
+        gram: Tensor, c: Tensor, with_slope: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same without a graph, and its derivative by `gram` where that is asked for."""
+        distance, slope = L.distance_and_slope(gram, c, with_slope)
+        return distance.neg_(), None if slope is None else slope.neg_()
 
     @torch.no_grad()
     def clamp_(self) -> None:

@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "contrastive": ["contrastive_loss", "taxon_contrastive_loss"],
+        "contrastive": ["contrastive_loss", "gram_of", "taxon_contrastive_loss"],
         "divergence": ["divergence_loss"],
         "entailment": ["Cones", "cone_loss", "pair_entailment", "stacked_entailment"],
         "inputs": ["View"],

@@ -15,10 +15,15 @@ from torch import Tensor
 
 from hypertax.geometry.spaces import Space
 from hypertax.losses.blockwise import symmetric_cross_entropy
-from hypertax.losses.inputs import View, mean_of
+from hypertax.losses.inputs import View, mean_of, points_of_both
 
 
-def contrastive_loss(space: Space, views: dict[str, View], logit_scale: Tensor) -> Tensor:
+def contrastive_loss(
+    space: Space,
+    views: dict[str, View],
+    logit_scale: Tensor,
+    grams: dict[tuple[str, str], Tensor] | None = None,
+) -> Tensor:
     """Symmetric cross-entropy over `logit_scale * similarity`, averaged over the pairs of
     modalities [B][C]; 0-d.
 
@@ -30,17 +35,22 @@ def contrastive_loss(space: Space, views: dict[str, View], logit_scale: Tensor) 
         space: gives the similarity.
         views: per modality the specimens' points in `space`.
         logit_scale: 0-d, the inverse temperature.
+        grams: what `gram_of` gave of two modalities, in the order of `views`, where another term
+            needs it too.
     """
     terms = []
-    for first, second in itertools.combinations(views.values(), 2):
-        both = first.present & second.present
-        if both.all():
-            terms.append(symmetric_cross_entropy(space, first.points, second.points, logit_scale))
-        elif both.any():
-            terms.append(
-                symmetric_cross_entropy(space, first.points[both], second.points[both], logit_scale)
-            )
+    for first, second in itertools.combinations(views, 2):
+        points = points_of_both(views[first], views[second])
+        if points is not None:
+            gram = None if grams is None else grams.get((first, second))
+            terms.append(symmetric_cross_entropy(space, *points, logit_scale, gram))
     return mean_of(terms, logit_scale)
+
+
+def gram_of(space: Space, first: View, second: View) -> Tensor | None:
+    """`space.gram` of the specimens that have both views, (N, N); None without any."""
+    points = points_of_both(first, second)
+    return None if points is None else space.gram(*points, space.curvature)
 
 
 def taxon_contrastive_loss(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hypertax.geometry import lorentz as L
-from hypertax.losses.blockwise import hinge_over_pairs
+from hypertax.losses.hinge import hinge_over_pairs
 from hypertax.losses.inputs import Children, Parents, View, mean_of
 
 SPECIES = 3
@@ -61,7 +61,7 @@ def cone_loss(
         if rows.any():
             own = taxa[lineage[rows].gather(1, depth[rows, None])[:, 0]]
             parts["axis"].append(L.exterior_angle(own, view.points[rows], c).mean())
-            parts["inside"].append(_outside_cone(own, view.points[rows], c, cones.aperture).mean())
+            parts["inside"].append(L.outside_cone(own, view.points[rows], c, cones.aperture).mean())
     return {name: mean_of(terms, c) for name, terms in parts.items()}
 
 
@@ -81,7 +81,7 @@ def pair_entailment(parents: View, views: dict[str, View], c: Tensor, cones: Con
     for view in views.values():
         both = parents.present & view.present
         if both.any():
-            outside = _outside_cone(parents.points[both], view.points[both], c, cones.aperture)
+            outside = L.outside_cone(parents.points[both], view.points[both], c, cones.aperture)
             terms.append(outside.mean())
     return mean_of(terms, c)
 
@@ -93,6 +93,7 @@ def stacked_entailment(
     dna: View | None,
     c: Tensor,
     cones: Cones,
+    gram: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The stacked entailment loss [R] in its two parts, radians; 0-d.
 
@@ -107,11 +108,16 @@ def stacked_entailment(
         image, dna: the specimens' points; None for a modality that the data do not have.
         c: 0-d; the curvature is -c.
         cones: aperture, margin, and which pairs count.
+        gram: (N, N) Lorentz inner products of the images and the DNA of the specimens that have
+            both, where they are at hand; it carries its part of the gradient.
     """
     inter = _taxon_terms(taxa, lineage, [image, dna], c, cones)
     if image is not None and dna is not None and cones.dna_image != "none":
-        pair = (dna, image) if cones.dna_image == "dna-contains-image" else (image, dna)
-        inter += _specimen_terms(*pair, lineage, c, cones)
+        if cones.dna_image == "dna-contains-image":
+            gram = None if gram is None else gram.mT
+            inter += _specimen_terms(dna, image, lineage, c, cones, gram)
+        else:
+            inter += _specimen_terms(image, dna, lineage, c, cones, gram)
     return {
         "intra": mean_of(_intra_terms(taxa, lineage, c, cones), c),
         "inter": mean_of(inter, c),
@@ -135,25 +141,29 @@ def _taxon_terms(
     for view in views:
         rows = None if view is None else view.present & labelled
         if rows is not None and rows.any():
-            parents = Parents(taxa[taxon], rank, taxon)
-            children = Children.single(view.points[rows], lineage[rows])
-            terms.append(entailment(parents, children, target[rows], c, cones))
+            parents = Parents(taxa.index_select(0, taxon), rank, taxon)
+            children = Children.single(*_rows((view.points, lineage), rows))
+            terms.append(entailment(parents, children, *_rows((target,), rows), c, cones))
     return terms
 
 
+def _rows(tensors: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows (B,) bool of tensors; the tensors themselves where that is all rows, without a copy."""
+    return tensors if rows.all() else tuple(tensor[rows] for tensor in tensors)
+
+
 def _specimen_terms(
-    parent: View, child: View, lineage: Tensor, c: Tensor, cones: Cones
+    parent: View, child: View, lineage: Tensor, c: Tensor, cones: Cones, inner: Tensor | None
 ) -> list[Tensor]:
     """One term: a specimen's one view contains its other view; none where no specimen has both."""
     rows = parent.present & child.present
     if not rows.any():
         return []
-    lineages = lineage[rows]
+    above, below, lineages = _rows((parent.points, child.points, lineage), rows)
     species = lineages[:, SPECIES]
-    parents = Parents(parent.points[rows], torch.full_like(species, SPECIES), species)
-    children = Children.single(child.points[rows], lineages)
-    own = torch.arange(len(lineages), device=lineage.device)
-    return [entailment(parents, children, own, c, cones)]
+    parents = Parents(above, torch.full_like(species, SPECIES), species)
+    children = Children.single(below, lineages)
+    return [entailment(parents, children, None, c, cones, inner)]
 
 
 def _intra_terms(taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones) -> list[Tensor]:
@@ -170,15 +180,21 @@ def _intra_terms(taxa: Tensor, lineage: Tensor, c: Tensor, cones: Cones) -> list
             own = lineages[rows].gather(1, parent_rank[rows][:, None])[:, 0]
             taxon, target = torch.unique(own, return_inverse=True)
             ranks = torch.zeros_like(taxon).scatter_(0, target, parent_rank[rows])
-            parents = Parents(taxa[taxon], ranks, taxon)
-            children = Children(taxa[lineages[rows, rank]], lineages[rows], weight[rows])
+            parents = Parents(taxa.index_select(0, taxon), ranks, taxon)
+            points = taxa.index_select(0, lineages[rows, rank])
+            children = Children(points, lineages[rows], weight[rows])
             terms.append(entailment(parents, children, target, c, cones))
         parent_rank = torch.where(known, rank, parent_rank)
     return terms
 
 
 def entailment(
-    parents: Parents, children: Children, target: Tensor, c: Tensor, cones: Cones
+    parents: Parents,
+    children: Children,
+    target: Tensor | None,
+    c: Tensor,
+    cones: Cones,
+    inner: Tensor | None = None,
 ) -> Tensor:
     """One `Lent` of the stacked loss [R], radians: half the mean of the positive pairs plus half
     the mean of the negative ones; 0-d.
@@ -191,16 +207,18 @@ def entailment(
     Args:
         parents: U unique apexes.
         children: N points with their lineages and weights.
-        target: (N,) the row of each child's own parent.
+        target: (N,) the row of each child's own parent; None where it is the child's own row.
         c: 0-d; the curvature is -c.
         cones: aperture, margin, negatives.
+        inner: (U, N) Lorentz inner products, where they are at hand.
     """
     weight = children.weight
-    outside = _outside_cone(parents.points[target], children.points, c, cones.aperture)
+    apexes = parents.points if target is None else parents.points.index_select(0, target)
+    outside = L.outside_cone(apexes, children.points, c, cones.aperture)
     positive = (weight * outside).sum() / weight.sum()
     if not cones.negatives:
         return positive
-    total, pairs = hinge_over_pairs(parents, children, c, cones.aperture, cones.margin)
+    total, pairs = hinge_over_pairs(parents, children, c, cones.aperture, cones.margin, inner)
     if pairs == 0:
         return positive
     return 0.5 * positive + 0.5 * total / pairs
@@ -210,11 +228,3 @@ def deepest_known_rank(lineage: Tensor) -> Tensor:
     """The index of the deepest known rank of lineages (B, 4), (B,); -1 without any."""
     ranks = torch.arange(lineage.shape[1], device=lineage.device)
     return torch.where(lineage >= 0, ranks, -1).amax(dim=1)
-
-
-def _outside_cone(parents: Tensor, children: Tensor, c: Tensor, aperture: float) -> Tensor:
-    """max(0, phi(parent, child) - omega(parent)), (N,), radians: how far outside its parent's cone
-    a child is."""
-    return (L.exterior_angle(parents, children, c) - L.half_aperture(parents, c, aperture)).clamp(
-        min=0
-    )

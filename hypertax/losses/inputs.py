@@ -24,6 +24,14 @@ class View:
     present: Tensor
 
 
+def points_of_both(first: View, second: View) -> tuple[Tensor, Tensor] | None:
+    """The points, (N, D) each, of the specimens that have two views; None without any."""
+    both = first.present & second.present
+    if both.all():
+        return first.points, second.points
+    return (first.points[both], second.points[both]) if both.any() else None
+
+
 @dataclass(frozen=True)
 class Parents:
     """The apexes of cones, each once.

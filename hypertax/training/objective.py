@@ -17,7 +17,7 @@ from hypertax.config.run_config import TAXON_TABLE, RunConfig
 from hypertax.data.barcodes.divergence import pairwise_divergence
 from hypertax.data.batches import Batch
 from hypertax.data.taxon_index import TaxonIndex
-from hypertax.losses.contrastive import contrastive_loss, taxon_contrastive_loss
+from hypertax.losses.contrastive import contrastive_loss, gram_of, taxon_contrastive_loss
 from hypertax.losses.divergence import divergence_loss
 from hypertax.losses.entailment import Cones, cone_loss, pair_entailment, stacked_entailment
 from hypertax.losses.inputs import View
@@ -37,8 +37,10 @@ class StepPoints:
     taxa: (T, D) taxa, each once. rank: (T,) of each, 0 (order) to 3 (species).
     lineage: (B, 4) rows of `taxa`, or -1.
     barcodes: (B, D) tangent vectors of the barcodes. reads: (B, L) their aligned base codes.
+    gram: (N, N) inner products of the images and the DNA of the specimens that have both, where two
+        terms read them.
 
-    All but the first two are None where no term reads them, or no specimen has one.
+    What has None as its default is None where no term reads it, or no specimen has one.
     """
 
     curvature: Tensor | None
@@ -49,6 +51,7 @@ class StepPoints:
     lineage: Tensor | None = None
     barcodes: Tensor | None = None
     reads: Tensor | None = None
+    gram: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,13 @@ class Objective:
         self.aligns_text = has_text and config.full_text and config.contrastive_weight > 0
         self.loss_terms = self._loss_terms(has_text)
         self.reads_full_text = any(term.full_text for term in self.loss_terms)
+        # Two terms then read all pairs of images and DNA.
+        self.shares_gram = (
+            any(term.loss == self._stacked for term in self.loss_terms)
+            and config.contrastive_weight > 0
+            and config.entailment_negatives
+            and config.dna_image != "none"
+        )
         self.reads_taxa = any(term.taxa for term in self.loss_terms)
         self.rank = torch.tensor(
             [RANKS.index(rank) for rank in index.taxa["rank"]], dtype=torch.int64, device=device
@@ -202,6 +212,8 @@ class Objective:
         if self.config.divergence_weight and self.reads is not None and "dna" in tangents:
             reads = self.reads[batch.index.to(self.reads.device)].to(batch.index.device)
             points = replace(points, barcodes=tangents["dna"], reads=reads)
+        if self.shares_gram and len(points.views) == 2:
+            points = replace(points, gram=gram_of(self.model.space, *points.views.values()))
         if self.reads_full_text and len(texts):
             # A specimen without labels has no text: any row stands in for it, and is masked.
             row = torch.searchsorted(texts, batch.full_text.clamp(min=0)).clamp(max=len(texts) - 1)
@@ -226,7 +238,9 @@ class Objective:
             return {}
         if self.aligns_text and points.full_text is not None:
             views = {**views, "text": points.full_text}
-        return {"contrastive": contrastive_loss(self.model.space, views, self.model.logit_scale)}
+        grams = None if points.gram is None else {("image", "dna"): points.gram}
+        loss = contrastive_loss(self.model.space, views, self.model.logit_scale, grams)
+        return {"contrastive": loss}
 
     def _divergence(self, points: StepPoints) -> dict[str, Tensor]:
         if points.reads is None:
@@ -271,4 +285,5 @@ class Objective:
             points.views.get("dna"),
             points.curvature,
             self.cones,
+            points.gram,
         )

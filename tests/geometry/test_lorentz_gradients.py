@@ -220,8 +220,45 @@ def test_second_derivatives_are_right_or_refused():
         (second,) = torch.autograd.grad(first, s)
         after, before = (slope(function, t)[1] for t in (1e-5, -1e-5))
         assert abs(second - (after - before) / 2e-5) < 1e-6 < abs(second), function
-    for function in (L.pairwise_distance, L.pairwise_exterior_angle):
+    for function in (L.pairwise_distance, L.pairwise_exterior_angle, L.outside_cone):
         with pytest.raises(RuntimeError, match="first derivatives only") as error:
             slope(function, 0.0, create_graph=True)
         assert "\n" not in str(error.value)
         assert slope(function, 0.0)[1].abs() > 1e-3
+
+
+def outside_cone_by_autograd(x, y, c, K):
+    return (L.exterior_angle(x, y, c) - L.half_aperture(x, c, K)).clamp(min=0)
+
+
+@pytest.mark.parametrize("radius", [1e-13, 1e-3, 0.5, 2.0, 11.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_angle_outside_a_cone_is_that_of_its_two_functions(dtype, radius):
+    """Values and gradients by the points and c; children on the axis, at the apex, opposite, near
+    the axis and at the origin among them. On the axis a gradient's direction is that of
+    rounding."""
+    units = torch.nn.functional.normalize(at_radius(30, 6, 1.0, 1.0, 3), dim=-1)
+    directions = units.roll(1, 0)
+    directions[:5], directions[5:10] = units[:5], -units[5:10]
+    directions[10:15] = units[10:15] + 1e-3 * units[:5]
+    further = torch.tensor([1.0, 0.5, 2.0]).repeat(10)[:, None]
+    y = L.exp0(radius * further * directions, 1.0).to(dtype)
+    x = L.exp0(radius * units, 1.0).to(dtype)
+    y[0], x[1], x[2] = x[0], 0, y[2]
+    y[3] = 0
+
+    def value_and_gradients(function):
+        c = torch.tensor(1.3, dtype=dtype, requires_grad=True)
+        inputs = [x.clone().requires_grad_(), y.clone().requires_grad_(), c]
+        value = function(*inputs, 0.15)
+        return [value.detach(), *torch.autograd.grad(value.sin().sum(), inputs)]
+
+    got, want = map(value_and_gradients, (L.outside_cone, outside_cone_by_autograd))
+    eps = torch.finfo(dtype).eps
+    for name, one, other in zip(("value", "x", "y", "c"), got, want, strict=True):
+        assert one.isfinite().all()
+        if name in ("x", "y"):
+            assert one.norm(dim=1).max() <= 2 * other.norm(dim=1).max() + 1e-3
+            one, other = one[10:], other[10:]
+        scale = max(1.0, float(other.abs().max()))
+        torch.testing.assert_close(one, other, rtol=0, atol=1e4 * eps * scale, msg=name)

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from hypertax.geometry import lorentz as L
 from hypertax.geometry.spaces import EuclideanSpace, LorentzSpace
 from hypertax.losses import blockwise as pairs
-from hypertax.losses.contrastive import contrastive_loss
+from hypertax.losses.contrastive import contrastive_loss, gram_of
 from hypertax.losses.entailment import Cones, entailment, pair_entailment, stacked_entailment
+from hypertax.losses.hinge import hinge_over_pairs
 from hypertax.losses.inputs import Children, Parents, View
 
 torch.set_default_dtype(torch.float32)
@@ -184,7 +185,7 @@ def test_an_unknown_relation_is_masked_not_negative():
     species = torch.tensor([8, 9])
 
     def value(children):
-        total, pairs_counted = pairs.hinge_over_pairs(
+        total, pairs_counted = hinge_over_pairs(
             Parents(parents, torch.tensor([3, 3]), species),
             Children.single(children, lineage),
             c,
@@ -346,8 +347,17 @@ def test_a_second_derivative_of_the_losses_over_pairs_is_refused():
     x, y = points(8, 22).requires_grad_(), points(8, 23)
     views = {"image": View(x, everyone(8)), "dna": View(y, everyone(8))}
     taxa = points(TAXA, 24)
-    stacked = stacked_entailment(taxa, LINEAGE, views["image"], views["dna"], c, Cones(margin=3.0))
-    for loss in (contrastive_loss(lorentz(), views, c), stacked["inter"]):
+    of_taxa = (taxa, LINEAGE, views["image"], views["dna"], c)
+    gram = gram_of(lorentz(), *views.values())
+    losses = (
+        contrastive_loss(lorentz(), views, c),
+        contrastive_loss(lorentz(), views, c, {("image", "dna"): gram}),
+        stacked_entailment(*of_taxa, Cones(margin=3.0))["inter"],
+        stacked_entailment(*of_taxa, Cones(margin=3.0), gram)["inter"],
+        stacked_entailment(*of_taxa, Cones(negatives=False))["inter"],
+        pair_entailment(View(y, everyone(8)), views, c, Cones()),
+    )
+    for loss in losses:
         assert torch.autograd.grad(loss, x, retain_graph=True)[0].norm() > 0
         with pytest.raises(RuntimeError, match="first derivatives only"):
             torch.autograd.grad(loss, x, create_graph=True)
