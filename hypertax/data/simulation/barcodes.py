@@ -94,11 +94,12 @@ def _sequences(tree: Node, species: np.ndarray, rng: np.random.Generator) -> np.
         # A site where nothing happened has the state of the root everywhere, which msprime does not
         # draw.
         found[here] = rng.choice(4, size=here.sum(), p=frequencies)[:, None]
-        for variant in mutated.variants():
+        # A variant's own site would bring objects of all its mutations, a million of them.
+        for place, variant in zip(mutated.sites_position, mutated.variants(), strict=True):
             code = np.array(
                 ["ACGT".find(allele or "?") for allele in variant.alleles], dtype=np.int8
             )
-            found[int(variant.site.position)] = code[variant.genotypes]
+            found[int(place)] = code[variant.genotypes]
     # msprime's samples come species by species: back to the order of the specimens.
     sequences = np.empty((len(species), LENGTH), dtype=np.int8)
     sequences[np.argsort(species, kind="stable")] = found.T
