@@ -61,12 +61,12 @@ class Calibration:
         )
 
     def thresholds(self, precision: float) -> tuple[dict[str, float], set[str]]:
-        """By rank the least probability at which answers reach a precision, infinite where none does; and the
-        ranks at which that is guaranteed.
+        """By rank the least probability at which answers reach a precision, infinite without a calibration;
+        and the ranks at which that is guaranteed.
 
         Learn then Test: thresholds are tried in falling order, and the last one before the first
         that fails a binomial test at `RISK` is taken. One specimen a species enters the test, so
-        that the draws are independent. Where there are too few species for any test, an answer's
+        that the draws are independent. Where no threshold passes, as with few species, an answer's
         own probability must reach the precision, and nothing is guaranteed.
 
         Args:
@@ -80,11 +80,11 @@ class Calibration:
         found, sure = {}, set()
         for rank in RANKS:
             p, right = drawn[f"p_{rank}"].to_numpy(), drawn[f"right_{rank}"].to_numpy(dtype=bool)
-            if allowed.sum() < least:
-                found[rank] = precision
-            else:
-                found[rank] = _learn_then_test(p[allowed], right[allowed], precision, least)
+            found[rank] = _learn_then_test(p[allowed], right[allowed], precision, least)
+            if found[rank] < np.inf:
                 sure.add(rank)
+            else:
+                found[rank] = precision
             allowed &= p >= found[rank]
         return found, sure
 

@@ -46,7 +46,8 @@ class Evidence:
     nearest reference of that other taxon, -1 without one. kin: (Q, 4) similarity to the next species
     of the answered taxon, -inf without one. species: (Q, 4) how many it has. agreeing: (Q, 4) share
     of the `NEIGHBOURS` nearest species that belong to it. vote: (Q, 4) its share of the votes of all
-    species, the near ones counting most (`REACH`). nearest: (Q,) the most similar reference. top: (Q,) similarity to it.
+    species, the near ones counting most (`REACH`). nearest: (Q,) the most similar reference. top:
+    (Q,) similarity to it.
     """
 
     taxon: np.ndarray

@@ -22,8 +22,9 @@ def features(
             library, (R, L).
 
     Returns:
-        By rank a matrix (Q, 14): how near the answer is and how far the best other taxon, in angles and in bases; how
-        many species the answer has, how near the next of them is, and how many of the nearest species agree. The share of bases in which each query differs from its nearest
+        By rank a matrix (Q, 14): how near the answer is and how far the best other taxon, in angles
+        and in bases; how many species the answer has, how near the next of them is, and how many of
+        the nearest species agree. The share of bases in which each query differs from its nearest
         reference, and from the nearest one of the next best species, (Q,), NaN where unknown.
     """
     near, shared = different_bases(codes, references[np.maximum(evidence.nearest, 0)])
