@@ -13,7 +13,7 @@ from hypertax.data.progress import progress_bar
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.answers import SEEDLESS
 from hypertax.evaluation.baselines.reads import dna_start
-from hypertax.evaluation.fidelity_scores import (
+from hypertax.evaluation.kept_divergence import (
     AlignedSpecimens,
     Fidelity,
     fidelity_gains,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hypertax.evaluation.bootstrap import BETTER, FEW, WORSE
-from hypertax.evaluation.fidelity_scores import MEASURES
+from hypertax.evaluation.kept_divergence import MEASURES
 from hypertax.tables.differences import DRAWN, of_differences
 from hypertax.tables.seeds import over_seeds
 from hypertax.tables.table import DASH, Table

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from hypertax.embeddings import COLUMNS, Embeddings
 from hypertax.evaluation.bootstrap import draws
 from hypertax.evaluation.fidelity import LEAST_DIVERGENCE, Pairs, distances, pairs_within
-from hypertax.evaluation.fidelity_scores import (
+from hypertax.evaluation.kept_divergence import (
     AlignedSpecimens,
     fidelity_gains,
     fidelity_scores,
@@ -109,7 +109,8 @@ def study(seed=0, noise=0.1, space="euclidean", scale=3.0):
             vectors.append(scale * own + noise * noisy.normal(size=BASES))
     table = pd.DataFrame(rows, columns=["id", "modality", "rank", "split", *RANKS])[list(COLUMNS)]
     curvature = 1e-3 if space == "lorentz" else None
-    reads = AlignedSpecimens(pd.Series(np.arange(len(rows)), table["id"]), torch.tensor(np.array(codes)))
+    places = pd.Series(np.arange(len(rows)), table["id"])
+    reads = AlignedSpecimens(places, torch.tensor(np.array(codes)))
     return Embeddings(table, np.asarray(vectors, np.float32), space, curvature), reads
 
 

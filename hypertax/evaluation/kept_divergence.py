@@ -21,7 +21,7 @@ from hypertax.evaluation.protocol import query_splits
 from hypertax.model.starts import profile_of
 
 MEASURES = ("relative error", "rank correlation")
-"""Of distances, times one factor, to divergences: the mean of |s d - J| / J, and Spearman's."""
+"""The mean of |s d - J| / J, s one factor on all distances d, and Spearman's of d with J."""
 FITTED_ON = {"test": ("val_seen", "val_unseen"), "val": ("seen_keys",)}
 """By stage the splits on whose pairs the factor s is fitted; no query that is asked is among them."""
 MOST = 3_000
