@@ -34,8 +34,8 @@ paper: $(STAMP) ## data, training, tables and figures of the rows in experiments
 	@$(RUN) hypertax.study.pipeline paper --dataset="$$DATASET" --preset="$$PRESET" --seeds="$$SEEDS" \
 		--group="$$GROUP" --cores="$$CORES" --profile="$$PROFILE"
 
-sweeps: GROUP = modalities,curvature,width,losses
-sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, losses
+sweeps: GROUP = modalities,curvature,width,fidelity,losses
+sweeps: paper ## the rest of experiments.yaml's groups: modalities, curvature, width, fidelity, losses
 
 beyond: GROUP = beyond
 beyond: paper ## the recipes beyond the paper, step by step, in both spaces

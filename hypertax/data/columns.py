@@ -58,6 +58,7 @@ ALIASES = {
     "marker": ("markercode", "targetgene", "marker"),
     "processid": ("processid",),
     "chunk": ("chunknumber",),
+    "bin": ("binuri", "bin", "boldbinuri", "uri"),
 }
 PLACEHOLDERS = (
     "",
@@ -99,6 +100,8 @@ PLACEHOLDERS = (
 )
 """What people write for "missing", in lower case."""
 
+BIN = r"(BOLD:[A-Z]{3}\d{4})"
+"""A number of BOLD's index of barcodes."""
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffc]"

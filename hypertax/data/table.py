@@ -14,6 +14,7 @@ from hypertax.data.cells import PACKED, named, read_cells, stem_and_ending
 from hypertax.data.check import IUPAC, check_specimens
 from hypertax.data.columns import (
     ALIASES,
+    BIN,
     PLACEHOLDERS,
     choose,
     clean,
@@ -46,6 +47,8 @@ __all__ = [
 
 COLUMNS = ("sampleid", "image", "barcode", *RANKS, "split")
 """Columns of a specimen table."""
+UNREADABLE = "its photograph cannot be read"
+"""How a remark on a broken photograph begins."""
 
 
 def read_table(
@@ -105,7 +108,8 @@ def read_queries(path: str | os.PathLike) -> pd.DataFrame:
     Every row is kept, in its order; neither labels nor splits nor an identifier is needed.
 
     Returns:
-        The columns of a specimen table and `reason`: why a row cannot be embedded, otherwise NA. A
+        The columns of a specimen table; `bin_uri`, a number of BOLD's index or NA; `remarks`: what of
+        a row cannot be used, otherwise NA; and `reason`: the same where nothing is left to embed. A
         row without an identifier is called by its number, "row 2".
 
     Raises:
@@ -118,7 +122,9 @@ def read_queries(path: str | os.PathLike) -> pd.DataFrame:
         table["sampleid"], table["barcode"] = records["id"], clean_barcodes(records["sequence"])
         for column in ("image", "split"):
             table[column] = missing(len(table))
-        return _with_reasons(table[list(COLUMNS)].astype("str"), np.arange(len(table)) + 1)
+        table = table[list(COLUMNS)].astype("str")
+        table["bin_uri"] = _bins(records["header"])
+        return _with_reasons(table, np.arange(len(table)) + 1)
     raw, rows = _raw(path)
     rows = np.arange(len(raw)) + 1 if rows is None else rows
     raw["sampleid"] = raw.get("sampleid", missing(len(raw)))
@@ -126,9 +132,14 @@ def read_queries(path: str | os.PathLike) -> pd.DataFrame:
     remarks.add(raw.attrs["read"])
     other = _leave_out_other_markers(raw, remarks)
     table = _specimens(raw, path, remarks)
+    table["bin_uri"] = _bins(raw.get("bin", missing(len(raw))))
     remark_on(table["barcode"], remarks)
     remarks.print()
     return _with_reasons(table, rows, other)
+
+
+def _bins(texts: pd.Series) -> pd.Series:
+    return texts.astype("str").str.extract(BIN, expand=False).astype("str")
 
 
 def table_stem(path: str | os.PathLike) -> str:
@@ -295,10 +306,11 @@ def _with_reasons(
         try:
             check_photograph(table["image"].iloc[row])
         except UnreadablePhotograph as error:
-            broken[row] = f"its photograph cannot be read ({legible(error.reason)})"
+            broken[row] = f"{UNREADABLE} ({legible(error.reason)})"
     reasons.add(broken.notna(), broken)
     table["image"] = table["image"].mask(broken.notna())
     nothing = table["barcode"].isna() & table["image"].isna()
     reasons.add(nothing, "it has neither a barcode nor a photograph")
+    table["remarks"] = reasons.found
     table["reason"] = reasons.found.where(nothing)
     return table

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "members": ["EmbeddedRun", "each_run", "study_predictions", "study_scores"],
         "comparison": ["compare", "sentences"],
         "cones": ["geometry", "geometry_table", "specimens_in_cones"],
+        "kept_divergence": ["fidelity_gains", "fidelity_scores"],
         "hierarchy": ["distance_correlation", "hierarchy_scores", "shared_ranks"],
         "nesting": ["cone_nesting"],
         "unfolding": ["unfold"],

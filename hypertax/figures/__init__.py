@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lineages": ["specimen_lineages"],
         "nested": ["nested_cones"],
         "open_world": ["precision_against_coverage"],
+        "fidelity": ["fidelity_curves"],
         "harder_reads": ["scores_of_harder_reads"],
         "retrieval": ["retrieval_examples"],
         "scores": ["accuracy_by_rank", "validation_bars"],

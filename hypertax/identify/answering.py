@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from hypertax.data.barcodes import AlignedReads
+from hypertax.data.table import UNREADABLE
 from hypertax.identify import flags as F
 from hypertax.identify.answer import ANSWER_COLUMNS, answer_rows, decided
 from hypertax.identify.calibration import EVENTS, Calibration
 from hypertax.identify.evidence import Evidence, Searcher
 from hypertax.identify.features import features
 from hypertax.identify.reference import Library
-from hypertax.identify.views import DISAGREE, channels, views_present
+from hypertax.identify.views import DISAGREE, channels, codes_of, views_present
 from hypertax.taxonomy import RANKS
 
 
@@ -101,7 +102,9 @@ class Answering:
         own = {m: part[rows] for m, part in vectors.items()}
         asked = channels(view, own, self.library.vectors, self.image_weight)
         evidence = self.searcher.find(asked)
-        by_rank, near, other = features(evidence, codes[rows], self.library.codes)
+        by_rank, near, other = features(
+            evidence, codes_of(view, codes[rows]), self.library.codes
+        )
         return evidence, self.calibrations[view].probabilities(by_rank), (near, other)
 
     def _agreement(self, vectors: dict, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -159,6 +162,9 @@ class Answering:
 
     def _unreadable(self, queries: pd.DataFrame, vectors: dict) -> np.ndarray:
         has = queries["image"].notna().to_numpy()
+        told = np.zeros(len(has), dtype=bool)
+        if "remarks" in queries:
+            told = np.array([str(text).startswith(UNREADABLE) for text in queries["remarks"]])
         if "image" not in vectors:
-            return np.zeros(len(has), dtype=bool)
-        return has & ~np.isfinite(vectors["image"]).all(axis=1)
+            return told
+        return told | has & ~np.isfinite(vectors["image"]).all(axis=1)

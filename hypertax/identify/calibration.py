@@ -61,12 +61,12 @@ class Calibration:
         )
 
     def thresholds(self, precision: float) -> tuple[dict[str, float], set[str]]:
-        """By rank the least probability at which answers reach a precision, infinite where none does; and the
-        ranks at which that is guaranteed.
+        """By rank the least probability at which answers reach a precision, infinite without a calibration;
+        and the ranks at which that is guaranteed.
 
         Learn then Test: thresholds are tried in falling order, and the last one before the first
         that fails a binomial test at `RISK` is taken. One specimen a species enters the test, so
-        that the draws are independent. Where there are too few species for any test, an answer's
+        that the draws are independent. Where no threshold passes, as with few species, an answer's
         own probability must reach the precision, and nothing is guaranteed.
 
         Args:
@@ -80,11 +80,11 @@ class Calibration:
         found, sure = {}, set()
         for rank in RANKS:
             p, right = drawn[f"p_{rank}"].to_numpy(), drawn[f"right_{rank}"].to_numpy(dtype=bool)
-            if allowed.sum() < least:
-                found[rank] = precision
-            else:
-                found[rank] = _learn_then_test(p[allowed], right[allowed], precision, least)
+            found[rank] = _learn_then_test(p[allowed], right[allowed], precision, least)
+            if found[rank] < np.inf:
                 sure.add(rank)
+            else:
+                found[rank] = precision
             allowed &= p >= found[rank]
         return found, sure
 
@@ -133,11 +133,7 @@ def calibrate(
     events, outside = {}, np.zeros((len(table), len(EVENTS)))
     for column, event in enumerate(EVENTS):
         x, y = stacked[_rank_of(event)], table[f"right_{event}"].to_numpy(dtype=float)
-        for one in range(FOLDS):
-            rest = fold != one
-            fitted = _fit(x[rest], y[rest], weight[rest])
-            outside[~rest, column] = _apply(fitted, x[~rest])
-        events[event] = _fit(x, y, weight)
+        events[event], outside[:, column] = _cross_fitted(x, y, weight, fold)
     outside = consistent(outside)
     for column, event in enumerate(EVENTS):
         table[f"p_{event}"] = outside[:, column]
@@ -170,9 +166,27 @@ def _drawn(table: pd.DataFrame) -> np.ndarray:
     return drawn
 
 
-def _fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
-    """A logistic regression, and the isotonic steps that correct it."""
-    from sklearn.isotonic import IsotonicRegression
+def _cross_fitted(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, fold: np.ndarray
+) -> tuple[dict[str, list[float]], np.ndarray]:
+    """What gives an event's probability, and the probabilities (N,) of rows that had no part in it.
+
+    The isotonic steps are learned on what the logistic regressions say of folds that they did not
+    see, so that they correct what a regression does on new genera, not on its own.
+    """
+    outside = np.zeros(len(y))
+    for one in range(FOLDS):
+        rest = fold != one
+        outside[~rest] = _raw(_regression(x[rest], y[rest], weight[rest]), x[~rest])
+    probability = np.zeros(len(y))
+    for one in range(FOLDS):
+        rest = fold != one
+        steps = _steps(outside[rest], y[rest], weight[rest])
+        probability[~rest] = _stepped(steps, outside[~rest])
+    return {**_regression(x, y, weight), **_steps(outside, y, weight)}, probability
+
+
+def _regression(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
     from sklearn.linear_model import LogisticRegression
 
     use = weight > 0
@@ -183,28 +197,39 @@ def _fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, list[flo
         n = len(np.unique(weight)) + len(y) ** 0.5
         value = (y[0] * n + 1) / (n + 2)
         coefficients, intercept = np.zeros(x.shape[1]), float(np.log(value / (1 - value)))
-        steps = [0.0, 1.0], [float(value)] * 2
     else:
         model = LogisticRegression(C=1.0, max_iter=500)
         model.fit((x - centre) / spread, y, sample_weight=weight / weight.mean())
         coefficients, intercept = model.coef_[0], float(model.intercept_[0])
-        raw = _logistic(((x - centre) / spread) @ coefficients + intercept)
-        isotonic = IsotonicRegression(y_min=_EDGE, y_max=1 - _EDGE, out_of_bounds="clip")
-        isotonic.fit(raw, y, sample_weight=weight)
-        steps = isotonic.X_thresholds_.tolist(), isotonic.y_thresholds_.tolist()
     return {
         "centre": centre.tolist(),
         "spread": spread.tolist(),
         "coefficients": np.asarray(coefficients).tolist(),
         "intercept": [intercept],
-        "from": list(steps[0]),
-        "to": list(steps[1]),
     }
 
 
+def _steps(p: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
+    from sklearn.isotonic import IsotonicRegression
+
+    use = weight > 0
+    if y[use].min() == y[use].max():
+        return {"from": [0.0, 1.0], "to": [0.0, 1.0]}
+    isotonic = IsotonicRegression(y_min=_EDGE, y_max=1 - _EDGE, out_of_bounds="clip")
+    isotonic.fit(p[use], y[use], sample_weight=weight[use])
+    return {"from": isotonic.X_thresholds_.tolist(), "to": isotonic.y_thresholds_.tolist()}
+
+
 def _apply(fitted: dict[str, list[float]], x: np.ndarray) -> np.ndarray:
+    return _stepped(fitted, _raw(fitted, x))
+
+
+def _raw(fitted: dict[str, list[float]], x: np.ndarray) -> np.ndarray:
     z = (x - np.array(fitted["centre"])) / np.array(fitted["spread"])
-    raw = _logistic(z @ np.array(fitted["coefficients"]) + fitted["intercept"][0])
+    return _logistic(z @ np.array(fitted["coefficients"]) + fitted["intercept"][0])
+
+
+def _stepped(fitted: dict[str, list[float]], raw: np.ndarray) -> np.ndarray:
     # A little of the logistic curve stays, so that equal steps keep their order.
     return 0.98 * np.interp(raw, fitted["from"], fitted["to"]) + 0.02 * raw
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 import time
@@ -100,8 +102,9 @@ def _identify(given: argparse.Namespace) -> int:
     from hypertax.identify.reading import read_specimens
 
     started = time.monotonic()
-    queries = read_specimens(given.queries)
-    library = read_specimens(given.reference)
+    with contextlib.redirect_stderr(io.StringIO() if given.quiet else sys.stderr):
+        queries = read_specimens(given.queries)
+        library = read_specimens(given.reference)
     say(f"{len(queries):,} queries, {len(library):,} references.")
     seconds = {"read": round(time.monotonic() - started, 2)}
     started = time.monotonic()

@@ -16,6 +16,10 @@ UNKNOWN = 4
 """From this code on a column holds no base."""
 MIN_SHARED = 60
 """Columns that two reads must share for a share of different bases to be told."""
+NEIGHBOURS = 5
+"""Nearest species that are asked whether they agree."""
+REACH = 0.15
+"""Every species votes; one that is so much further than the nearest, in radians, counts 1/e of it."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,29 @@ class Evidence:
     """What was found of Q queries, arrays of length Q or (Q, 4) over the ranks.
 
     taxon: (Q, 4) the group of the rank that is the answer, -1 without one. score: (Q, 4) similarity
-    to it. margin: (Q, 4) that minus the similarity to the best other named taxon. nearest: (Q,) the
-    most similar reference. other: (Q,) the nearest reference of the next best species, -1 without
-    one. top: (Q,) similarity to the nearest.
+    to it. margin: (Q, 4) that minus the similarity to the best other named taxon. rival: (Q, 4) the
+    nearest reference of that other taxon, -1 without one. kin: (Q, 4) similarity to the next species
+    of the answered taxon, -inf without one. species: (Q, 4) how many it has. agreeing: (Q, 4) share
+    of the `NEIGHBOURS` nearest species that belong to it. vote: (Q, 4) its share of the votes of all
+    species, the near ones counting most (`REACH`). nearest: (Q,) the most similar reference. top:
+    (Q,) similarity to it.
     """
 
     taxon: np.ndarray
     score: np.ndarray
     margin: np.ndarray
+    rival: np.ndarray
+    kin: np.ndarray
+    species: np.ndarray
+    agreeing: np.ndarray
+    vote: np.ndarray
     nearest: np.ndarray
-    other: np.ndarray
     top: np.ndarray
+
+    @property
+    def other(self) -> np.ndarray:
+        """The nearest reference of the next best species, (Q,), -1 without one."""
+        return self.rival[:, -1]
 
     def place(self, rows: np.ndarray, part: Evidence) -> None:
         """Put the evidence of some queries into their rows."""
@@ -60,12 +76,16 @@ class Evidence:
         """What is known of `count` queries before a search: nothing."""
         ranks = (count, len(RANKS))
         return cls(
-            np.full(ranks, -1),
-            np.full(ranks, -np.inf),
-            np.zeros(ranks),
-            np.full(count, -1),
-            np.full(count, -1),
-            np.full(count, -np.inf),
+            taxon=np.full(ranks, -1),
+            score=np.full(ranks, -np.inf),
+            margin=np.zeros(ranks),
+            rival=np.full(ranks, -1),
+            kin=np.full(ranks, -np.inf),
+            species=np.zeros(ranks, dtype=int),
+            agreeing=np.zeros(ranks),
+            vote=np.zeros(ranks),
+            nearest=np.full(count, -1),
+            top=np.full(count, -np.inf),
         )
 
 
@@ -130,8 +150,7 @@ class Searcher:
                 for one in slices:
                     scores[i, one] = -np.inf
         nearest = scores.argmax(axis=1)
-        here = np.arange(len(nearest))
-        top = scores[here, nearest]
+        top = scores[np.arange(len(nearest)), nearest]
         seen = np.isfinite(top)
         leaves = self.groups[RANKS[-1]]
         best = np.maximum.reduceat(scores, leaves.starts, axis=1)
@@ -139,25 +158,44 @@ class Searcher:
         at = np.arange(rows.start, rows.stop)
         found.nearest[at[seen]], found.top[at] = nearest[seen], top
         found.taxon[at] = answered
-        for depth, rank in enumerate(RANKS):
-            groups = self.leaf_groups[:, depth]
-            starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
-            by_taxon = best if rank == RANKS[-1] else np.maximum.reduceat(best, starts, axis=1)
-            by_taxon = np.where(self.named[rank], by_taxon, -np.inf)
-            own = answered[:, depth]
-            has = own >= 0
-            found.score[at[has], depth] = by_taxon[here[has], own[has]]
-            by_taxon[here[has], own[has]] = -np.inf
-            second = by_taxon.argmax(axis=1)
-            value = by_taxon[here, second]
-            there = has & np.isfinite(value)
-            found.margin[at, depth] = np.where(
-                there, found.score[at, depth] - np.where(there, value, 0), np.where(has, np.inf, 0)
-            )
-            if rank == RANKS[-1]:
-                for i in np.flatnonzero(np.isfinite(value)):
-                    begin, end = leaves.starts[second[i]], leaves.stops[second[i]]
-                    found.other[at[i]] = begin + scores[i, begin:end].argmax()
+        angle = np.arccos(np.clip(best, -1, 1))
+        vote = np.where(np.isfinite(best), np.exp((angle.min(axis=1)[:, None] - angle) / REACH), 0)
+        for depth in range(len(RANKS)):
+            self._rank(found, at, depth, best, vote, scores, answered[:, depth])
+
+    def _rank(self, found, at, depth, best, vote, scores, own) -> None:
+        """The evidence of some queries at one rank; `own` is the group that answers, -1 without one."""
+        groups = self.leaf_groups[:, depth]
+        named = self.named[RANKS[depth]][groups]
+        visible = np.where(named, best, -np.inf)
+        same = groups == own[:, None]
+        has = own >= 0
+        inside = np.where(same, visible, -np.inf)
+        here = np.arange(len(own))
+        leaf = inside.argmax(axis=1)
+        score = inside[here, leaf]
+        found.species[at, depth] = np.where(has, np.isfinite(inside).sum(axis=1), 0)
+        inside[here, leaf] = -np.inf
+        found.kin[at, depth] = np.where(has, inside.max(axis=1), -np.inf)
+        found.score[at, depth] = np.where(has, score, -np.inf)
+        outside = np.where(same, -np.inf, visible)
+        rival = outside.argmax(axis=1)
+        value = outside[here, rival]
+        there = has & np.isfinite(value)
+        gap = np.where(there, score, 0) - np.where(there, value, 0)
+        found.margin[at, depth] = np.where(there, gap, np.where(has, np.inf, 0))
+        leaves = self.groups[RANKS[-1]]
+        for i in np.flatnonzero(there):
+            begin, end = leaves.starts[rival[i]], leaves.stops[rival[i]]
+            found.rival[at[i], depth] = begin + scores[i, begin:end].argmax()
+        count = min(NEIGHBOURS, best.shape[1])
+        ring = np.argpartition(-visible, count - 1, axis=1)[:, :count]
+        some = np.isfinite(np.take_along_axis(visible, ring, axis=1))
+        agree = np.take_along_axis(same, ring, axis=1) & some
+        found.agreeing[at, depth] = agree.sum(axis=1) / np.maximum(some.sum(axis=1), 1)
+        vote = vote * named
+        total = np.maximum(vote.sum(axis=1), 1e-9)
+        found.vote[at, depth] = (vote * same).sum(axis=1) / total
 
     def _scores(self, channels: list[Channel], rows: slice) -> np.ndarray:
         """Mean similarities (B, R) of the channels that both sides have, by their weights; -inf without

@@ -9,7 +9,7 @@ from hypertax.identify.calibration import Calibration, calibrate
 from hypertax.identify.evidence import Evidence, Searcher
 from hypertax.identify.features import features
 from hypertax.identify.reference import Library
-from hypertax.identify.views import IMAGE_WEIGHTS, channels, views_present
+from hypertax.identify.views import IMAGE_WEIGHTS, channels, codes_of, views_present
 from hypertax.taxonomy import RANKS
 
 MOST_HELD_OUT = 6000
@@ -37,7 +37,9 @@ def calibrated(searcher: Searcher, library: Library, view: str, image_weight: fl
     learned = table["species"].isin(trained).to_numpy()[chosen]
     held, found = {}, {}
     for kind, (evidence, right) in _asked(searcher, library, chosen, view, image_weight).items():
-        by_rank, _, _ = features(evidence, library.codes[chosen], library.codes)
+        by_rank, _, _ = features(
+            evidence, codes_of(view, library.codes[chosen]), library.codes
+        )
         usable = (evidence.nearest >= 0) & ~(lonely if kind == "specimen" else learned)
         columns = {f"right_{rank}": right[:, depth] for depth, rank in enumerate(RANKS)}
         held[kind] = pd.DataFrame({"species": species, "genus": genus, **columns})[usable]

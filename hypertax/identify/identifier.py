@@ -23,7 +23,7 @@ from hypertax.taxonomy import RANKS
 CHUNK = 4096
 """Queries that are answered at a time; a million stays in bounded memory."""
 PRECISION = 0.95
-FORMAT = 2
+FORMAT = 3
 
 
 class Identifier:

@@ -52,7 +52,8 @@ def prepared(
         from hypertax.model.model import HypertaxModel
 
         trained = HypertaxModel.from_pretrained(Path(model))
-        identifier = Identifier.train(library, model=trained, progress=progress)
+        marked = _marked(library, _trained_on(Path(model)))
+        identifier = Identifier.train(marked, model=trained, progress=progress)
         what = "Embedding and calibrating the library"
     elif model is None and library["image"].notna().any():
         say("No model is given: training one on the library.")
@@ -97,10 +98,25 @@ def _trained(library: pd.DataFrame, runs: Path | None, progress: bool) -> Identi
         run = train_here(config, table, output=runs or Path(temporary), progress=progress)
         model = HypertaxModel.from_pretrained(run.folder)
     learned = set(table.loc[table["split"].isin(TRAINING_SPLITS), "sampleid"])
-    marked = library.assign(
+    return Identifier.train(_marked(library, learned), model=model, progress=progress)
+
+
+def _trained_on(run: Path) -> set[str]:
+    """The specimens that a run was trained on, by its embeddings; none where it has none."""
+    from hypertax.data.split import TRAINING_SPLITS
+
+    path = run / "embeddings.parquet"
+    if not path.is_file():
+        return set()
+    table = pd.read_parquet(path, columns=["id", "split"])
+    return set(table.loc[table["split"].isin(TRAINING_SPLITS), "id"])
+
+
+def _marked(library: pd.DataFrame, learned: set[str]) -> pd.DataFrame:
+    """The library with the references that a model was trained on told in a column `trained`."""
+    return library.assign(
         trained=["yes" if name in learned else None for name in library["sampleid"]]
     )
-    return Identifier.train(marked, model=model, progress=progress)
 
 
 def _digest(library: pd.DataFrame) -> str:

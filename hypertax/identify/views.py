@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hypertax.data.barcodes.codes import BEYOND
 from hypertax.identify.evidence import Channel
 
 VIEWS = ("dna", "image", "image+dna")
@@ -32,6 +33,11 @@ def views_present(vectors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "image": has["image"] & ~has["dna"],
         "image+dna": has["image"] & has["dna"],
     }
+
+
+def codes_of(view: str, codes: np.ndarray) -> np.ndarray:
+    """What a view sees of aligned reads (N, L): nothing where barcodes have no part in it."""
+    return codes if "dna" in view else np.full_like(codes, BEYOND)
 
 
 def channels(

@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "collect": ["Study", "collect_runs", "finished_runs", "load_study"],
         "endpoints": ["endpoint_differences", "endpoints_in_words"],
+        "fidelity": ["StudyFidelity", "fidelity_lines", "same_width", "study_fidelity"],
         "harder": ["HarderReads", "ask_harder"],
         "selection": ["Shown", "select_runs"],
         "recipes": ["placed_runs", "recipe_paragraphs", "strongest", "validation_means"],

@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "trust_table",
             "write_open_world_tables",
         ],
+        "fidelity": ["fidelity_gains_table", "fidelity_table"],
         "harder_reads": ["harder_differences_table", "harder_reads_table"],
         "published": ["published_clibd_table"],
         "document": ["write_document"],

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from hypertax.data.barcodes.distances import distances_by_relation, p_distance
+from hypertax.data.barcodes.strand import reverse_complement
 
 
 def mutate(rng, read, share):
@@ -65,3 +66,15 @@ def test_relations_are_the_lowest_shared_rank():
         "two species of one genus share the genus, no two genera a family"
     )
     assert found.loc[found["level"] == "species", "p_distance"].max() < 0.05
+
+
+def test_reads_of_different_strands_are_as_far_as_on_one():
+    rng = np.random.default_rng(3)
+    ancestor = "".join(rng.choice(list("ACGT"), 500))
+    names = {"order": "O", "family": "F", "genus": "G", "species": "S"}
+    reads = [mutate(rng, ancestor, 0.1) for _ in range(6)]
+    plain = distances_by_relation(pd.DataFrame([{**names, "barcode": read} for read in reads]))
+    turned = [reverse_complement(read) if k % 2 else read for k, read in enumerate(reads)]
+    mixed = distances_by_relation(pd.DataFrame([{**names, "barcode": read} for read in turned]))
+    assert mixed["p_distance"].max() < 0.25
+    assert mixed["p_distance"].to_numpy() == pytest.approx(plain["p_distance"].to_numpy(), abs=1e-6)

@@ -142,7 +142,7 @@ def test_queries_keep_every_row(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(f"id,nuc\nS1,{READ}\n,{READ}\nS1,\nS4,NNNN\nS5,AC7T\n")
     found = read_queries(path)
-    assert tuple(found.columns) == (*COLUMNS, "reason")
+    assert tuple(found.columns) == (*COLUMNS, "bin_uri", "remarks", "reason")
     assert found["sampleid"].tolist() == ["S1", "row 3", "S1", "S4", "S5"]
     assert [str(reason) for reason in found["reason"]] == [
         "nan",

@@ -53,6 +53,13 @@ def test_a_threshold_holds_its_precision_in_nine_libraries_of_ten():
     assert failed <= 5
 
 
+def test_where_no_threshold_can_be_tested_the_probability_itself_must_reach_the_precision():
+    thresholds, sure = calibrate(*made(30, 0)).thresholds(0.99)
+    assert not sure and set(thresholds.values()) == {0.99}
+    thresholds, sure = calibrate(*made(600, 0)).thresholds(0.7)
+    assert "order" in sure and thresholds["order"] != 0.7
+
+
 def test_too_few_species_give_no_number():
     calibration = calibrate(*made(10, 0))
     assert not calibration.usable and "10 species" in calibration.note

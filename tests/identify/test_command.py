@@ -105,7 +105,8 @@ def test_a_shuffled_reversed_and_broken_fasta_is_answered_record_by_record(files
     assert identify(files, "--output", str(broken), queries="broken.fasta") == 0
     whole = pd.read_csv(whole, sep="\t", index_col="materialSampleID")
     broken = pd.read_csv(broken, sep="\t", keep_default_na=False)
-    expected = [*others[::-1], one, two, three, three, four, "broken", "", "noise"]
+    unnamed = f"row {len(others) + 7}"
+    expected = [*others[::-1], one, two, three, three, four, "broken", unnamed, "noise"]
     assert broken["materialSampleID"].tolist() == expected
     lineage = list(RANKS)
     for place, name in enumerate(others[::-1]):
@@ -116,7 +117,7 @@ def test_a_shuffled_reversed_and_broken_fasta_is_answered_record_by_record(files
     assert "short" in rows.loc[1, "flags"] and rows.loc[1, "order"] == whole.loc[two, "order"]
     for twin in (2, 3):
         assert "duplicate-identifier" in rows.loc[twin, "flags"]
-    for place, said in ((4, "neither a barcode"), (5, "no bases: !?"), (7, "does not align")):
+    for place, said in ((4, "neither a barcode"), (5, "no nucleotide"), (7, "does not align")):
         assert said in rows.loc[place, "identificationRemarks"]
         assert rows.loc[place, "taxonRank"] == "" and rows.loc[place, "species"] == ""
     assert (rows.loc[6, lineage] == whole.loc[four, lineage]).all(), "a record without a name"

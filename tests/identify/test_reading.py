@@ -5,47 +5,7 @@ import gzip
 import pytest
 from PIL import Image
 
-from hypertax.identify.reading import header, read_specimens
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("AB1 a note", {"sampleid": "AB1"}),
-        (
-            "AB1;tax=k:Animalia,o:Diptera,f:Muscidae,g:Musca,s:Musca_domestica;",
-            {
-                "sampleid": "AB1",
-                "order": "Diptera",
-                "family": "Muscidae",
-                "genus": "Musca",
-                "species": "Musca domestica",
-            },
-        ),
-        (
-            "GB1-15|Musca domestica|COI-5P|BOLD:AAA6020",
-            {
-                "sampleid": "GB1-15",
-                "genus": "Musca",
-                "species": "Musca domestica",
-                "bin_uri": "BOLD:AAA6020",
-            },
-        ),
-        ("GB1-15|Musca sp.|COI-5P", {"sampleid": "GB1-15"}),
-        (
-            "X|k__Animalia;o__Diptera;f__Muscidae;g__Musca;s__Musca_domestica",
-            {
-                "sampleid": "X",
-                "order": "Diptera",
-                "family": "Muscidae",
-                "genus": "Musca",
-                "species": "Musca domestica",
-            },
-        ),
-    ],
-)
-def test_headers(text, expected):
-    assert header(text) == expected
+from hypertax.identify.reading import read_specimens
 
 
 def test_records_of_a_fasta_keep_their_order_and_say_what_is_wrong(tmp_path):
@@ -59,7 +19,7 @@ def test_records_of_a_fasta_keep_their_order_and_say_what_is_wrong(tmp_path):
 
 def test_a_table_needs_neither_labels_nor_splits(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("processid,nuc,bin_uri\nA,acgt-n,BOLD:AAA0001\nB,,\n", encoding="utf-8")
+    path.write_text("processid,nuc,bin_uri\nA,acgt-n,BOLD:AAA0001\nB,,none\n", encoding="utf-8")
     table = read_specimens(path)
     assert table["barcode"].fillna("").tolist() == ["ACGTN", ""]
     assert table["bin_uri"].fillna("").tolist() == ["BOLD:AAA0001", ""]

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from hypertax.data.barcodes import AlignedReads
+from hypertax.data.barcodes.codes import BEYOND
 from hypertax.identify import Identifier
 from hypertax.identify.reference import Library
+from hypertax.identify.views import codes_of
 
 WIDTH = 16
 
@@ -113,3 +115,9 @@ def test_what_a_model_was_trained_on_is_not_held_out(made):
         held = one.held_out
         known = held[held["kind"] == "specimen"] if len(held) else held
         assert len(known) <= (table["trained"] != "yes").sum(), view
+
+
+def test_a_view_of_photographs_sees_no_bases():
+    codes = np.zeros((2, 5), dtype=np.uint8)
+    assert (codes_of("image", codes) == BEYOND).all()
+    assert (codes_of("dna", codes) == 0).all() and (codes_of("image+dna", codes) == 0).all()

@@ -215,8 +215,8 @@ def test_what_is_wrong_with_the_rows_is_said_in_one_sentence(tmp_path, text, mes
 def test_an_unknown_group_is_answered_with_the_groups():
     with pytest.raises(
         ValueError,
-        match=r"\(core, notebooks, beyond, beyond-short, modalities, curvature, width, losses\),"
-        r" not 'cores'",
+        match=r"\(core, notebooks, beyond, beyond-short, modalities, curvature, width, fidelity,"
+        r" losses\), not 'cores'",
     ):
         load_rows("cores", EXPERIMENTS)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hypertax.data.barcodes.codes import BASES, BEYOND, base_codes
+from hypertax.data.barcodes.strand import reverse_complement
 from hypertax.taxonomy import RANKS
 
 MIN_OVERLAP = 200
@@ -16,8 +17,7 @@ PUBLISHED = {
     "family": (0.09, 0.18),
     "different orders": (0.18, 0.28),
 }
-"""Ranges of the p-distance of COI in insects that the simulated data are calibrated to, by the
-lowest rank that two specimens share."""
+"""Ranges of the p-distance of COI in insects, by the lowest rank that two specimens share."""
 
 
 def p_distance(first: pd.Series, second: pd.Series, max_shift: int = 300) -> np.ndarray:
@@ -64,6 +64,8 @@ def _onehot(barcodes: pd.Series) -> np.ndarray:
 def distances_by_relation(specimens: pd.DataFrame, pairs: int = 300, seed: int = 0) -> pd.DataFrame:
     """p-distances of random pairs of specimens that are labelled to species and have a barcode.
 
+    Two reads may be of different strands: the smaller distance counts.
+
     Args:
         specimens: a specimen table.
         pairs: the number of pairs for each closest relation.
@@ -81,9 +83,9 @@ def distances_by_relation(specimens: pd.DataFrame, pairs: int = 300, seed: int =
     for level, below in zip((*RANKS[::-1], "different orders"), (None, *RANKS[::-1]), strict=True):
         drawn = _draw(known, level, below, pairs, rng)
         if len(drawn):
-            values = p_distance(
-                known["barcode"].iloc[drawn[:, 0]], known["barcode"].iloc[drawn[:, 1]]
-            )
+            first, second = (known["barcode"].iloc[column] for column in drawn.T)
+            turned = second.map(reverse_complement)
+            values = np.fmin(p_distance(first, second), p_distance(first, turned))
             frames.append(pd.DataFrame({"level": level, "p_distance": values}).dropna())
     return (
         pd.concat(frames, ignore_index=True)

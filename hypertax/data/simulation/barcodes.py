@@ -22,11 +22,11 @@ COALESCENCE_TIME, COALESCENCE_SPREAD = 0.13, 0.7
 species, and the standard deviation of its logarithm over species."""
 ANCESTRAL_COALESCENCE_TIME = 10.0
 """DNA difficulty, 4 of 5: the same age in the ancestors of species. More lets mitochondria of one
-genus be nearer to another's than to their own, as in 1 of 8 real species that have a congener."""
+genus be nearer to another's than to their own [O]: of 283 species with a congener in 9 %, of 790 real ones in 12 %."""
 SWEPT, MIXED = 0.06, 0.05
 """DNA difficulty, 5 of 5: shares of the species that have the mitochondria of their nearest congener,
-all specimens or some [O]. With them as many species have a barcode in common as real ones, but
-more are within half a per cent of another."""
+all specimens or some [O]. They are chosen by the difficulty that they make: 10 % of the species with
+a congener share a barcode, of real ones 3 %."""
 SWEPT_AGES, MIXED_PARTS = (0.0, 0.03), (0.1, 0.5)
 """How long ago at most, in million years; and the part of the specimens where some have them [O]."""
 
