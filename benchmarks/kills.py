@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def main() -> None:
             for stage, share in zip(given.stages, shares, strict=True)
         ]
         print(pd.DataFrame(rows).to_string(index=False), flush=True)
-        if given.pairs:
+        if given.pairs and "training" in given.stages:
             print(pd.DataFrame([pair(Path(folder), n) for n in range(given.pairs)]).to_string())
 
 
@@ -55,27 +56,43 @@ def kill_stage(stage: str, folder: Path, kills: int) -> dict:
     if start(stage, folder / "whole").wait() != 0:
         raise RuntimeError(f"The stage {stage} failed without being killed.")
     took = time.monotonic() - started
-    moments, killed = np.random.default_rng([_SEED, STAGES.index(stage)]), 0
-    for _ in range(kills):
-        process = start(stage, folder / "cut")
+    moments = np.random.default_rng([_SEED, STAGES.index(stage)])
+    whole, cut = contents(folder / "whole"), folder / "cut"
+    killed, ends = 0, []
+    while killed < kills:
+        process = start(stage, cut)
         try:
             process.wait(moments.uniform(0.05, 1) * took)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             killed += 1
-        _wait_for_locks(folder / "cut")
-    code = start(stage, folder / "cut").wait()
-    whole, cut = (contents(folder / name) for name in ("whole", "cut"))
+            _wait_for_locks(cut)
+        else:
+            # It came to its end between two kills, and begins anew.
+            ends.append(_end(process.returncode, whole, cut))
+            shutil.rmtree(cut)
+    ends.append(_end(start(stage, cut).wait(), whole, cut))
     return {
         "stage": stage,
         "seconds": round(took, 1),
         "killed": killed,
-        "ended well": code == 0,
+        "came to an end": len(ends),
+        "ended well": sum(well for well, *_ in ends),
         "files": len(whole),
-        "same bytes": whole == cut,
-        "left over": sum(1 for path in (folder / "cut").rglob(".hypertax-*")),
+        "same bytes": sum(same for _, same, _ in ends),
+        "left over": sum(left for *_, left in ends),
     }
+
+
+def _end(code: int, whole: dict[str, str], cut: Path) -> tuple[bool, bool, int]:
+    """Of a stage that came to its end: whether it ended well, wrote the same bytes, and how many
+    half-written files it left."""
+    found = contents(cut)
+    for name in sorted(whole.keys() | found.keys()):
+        if whole.get(name) != found.get(name):
+            print(f"{cut}: {name} differs", flush=True)
+    return code == 0, whole == found, sum(1 for _ in cut.rglob(".hypertax-*"))
 
 
 def pair(folder: Path, number: int) -> dict:

@@ -17,19 +17,21 @@ from hypertax.data.table import COLUMNS
 from hypertax.files import ROOT
 
 SPLITS = ("train_seen", "train_seen", "train_seen", "seen_keys", "val_seen", "test_seen")
+UNSEEN = ("val_unseen_keys", "val_unseen", "test_unseen_keys", "test_unseen")
 
 
 def small_table() -> pd.DataFrame:
-    """96 reads of eight made species, two of them of two orders."""
+    """96 reads of eight made species of two orders; every fourth species is unseen."""
     rng = np.random.default_rng(0)
     rows = []
     for s in range(8):
         bases = rng.choice(list("ACGT"), 600)
+        splits = UNSEEN if s % 4 == 3 else SPLITS
         for i in range(12):
             read = bases.copy()
             read[rng.integers(0, 600, 12)] = "A"
             names = [f"Order{s // 4}", f"Family{s // 2}", f"Genus{s}", f"Genus{s} alba"]
-            rows.append([f"{s}-{i}", None, "".join(read), *names, SPLITS[i % len(SPLITS)]])
+            rows.append([f"{s}-{i}", None, "".join(read), *names, splits[i % len(splits)]])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

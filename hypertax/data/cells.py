@@ -245,4 +245,7 @@ def _text(column: pa.ChunkedArray) -> pd.Series:
         numbers = column.to_pandas()
         if (numbers.dropna() % 1 == 0).all():
             return numbers.astype("Int64").astype("str")
-    return column.cast(pa.string()).to_pandas().astype("str")
+    text = column.cast(pa.string())
+    # Arrow takes a file's word for it that its texts are UTF-8.
+    text.validate(full=True)
+    return text.to_pandas().astype("str")

@@ -27,10 +27,10 @@ from hypertax.config.presets import DEFAULT_PRESET
 from hypertax.config.run_config import PARAMETERS, RunConfig, in_space
 from hypertax.data import load_specimens
 from hypertax.data.views import require_something_to_learn, views_of
+from hypertax.data.workers import end_with_parent
 from hypertax.model.encoders import EncoderUnavailable
 from hypertax.training.checkpoints import TrainingInterrupted
 from hypertax.training.divergence import TrainingDiverged
-from hypertax.training.locks import end_with_parent
 from hypertax.training.processes import accelerator_of
 from hypertax.training.runs import Run, runs_folder
 from hypertax.training.trainer import train_here

@@ -1,10 +1,9 @@
-"""One training of a run at a time, and processes that end with the one that started them."""
+"""One training of a run at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -93,15 +92,3 @@ def _wait_for_others(lock: IO[str], folder: Path) -> None:
 
 def _group() -> str:
     return "|".join(os.environ.get(name, "") for name in _GROUP)
-
-
-def end_with_parent() -> None:
-    """From now on, end this process soon after the one that started it has ended."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

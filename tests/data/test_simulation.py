@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
+import time
 from itertools import pairwise
+from subprocess import DEVNULL
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from bioscan_dataset.bioscan1m import CLIBD_VALID_SPLITS, load_bioscan1m_metadata
 from PIL import Image
@@ -407,9 +411,22 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(simulation, "_photographs", full)
-    with pytest.raises(
-        OSError,
-        match=r"^The simulated data set could not be written to .*the disk is full",
-    ):
+    full_disk = r"^\S+/data could not be written: the disk is full: free some [a-z ]+\.$"
+    with pytest.raises(OSError, match=full_disk):
         simulate(tmp_path / "data", **SMALL, processes=1)
     assert not any(tmp_path.iterdir())
+
+
+def test_workers_end_with_the_process_that_they_draw_for(tmp_path):
+    """Killed outright, it cannot tell them."""
+    code = "import sys; from hypertax.data.simulation.dataset import simulate; from pathlib import"
+    code += f" Path; simulate(Path(sys.argv[1]), **{SMALL | {'unlabelled': 4_000}}, processes=2)"
+    parent = psutil.Popen([sys.executable, "-c", code, str(tmp_path / "data")], stderr=DEVNULL)
+    until = time.monotonic() + 120
+    while not list(tmp_path.rglob("*.jpg")) and time.monotonic() < until:
+        time.sleep(0.1)
+    workers = parent.children()
+    assert len(workers) >= 2
+    parent.kill()
+    parent.wait(10)
+    assert psutil.wait_procs(workers, timeout=60)[1] == []

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from os import getpid
 from pathlib import Path
 from statistics import NormalDist
 from types import ModuleType
@@ -26,7 +27,8 @@ from hypertax.data.simulation.images import photograph
 from hypertax.data.simulation.traits import species_traits
 from hypertax.data.simulation.tree import lineages, species_tree
 from hypertax.data.split import KEY_SPLITS, SPLITS, TRAINING_SPLITS, clibd_split
-from hypertax.files import atomic_path, processors, shown
+from hypertax.data.workers import end_with_parent
+from hypertax.files import NotWritten, atomic_path, processors, shown
 from hypertax.taxonomy import RANKS
 
 TREE = "true_tree.nwk"
@@ -102,8 +104,10 @@ def simulate(
             _write_splits(base / "CLIBD_partitioning", table)
             traits = species_traits(tree, seed=seed)[of_species]
             _write_images(base / "images" / "cropped_256", table, traits, seed, progress, processes)
+    except NotWritten:
+        raise
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).rstrip(".")
         raise OSError(
             f"The simulated data set could not be written to {shown(folder)}: {reason}."
         ) from error
@@ -271,7 +275,11 @@ def _write_images(
                 bar.update(_photographs(chunk))
             return
         try:
-            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            # A worker that waits for a photograph to draw does not notice that nobody is left.
+            pool = ProcessPoolExecutor(
+                processes, get_context("spawn"), initializer=end_with_parent, initargs=(getpid(),)
+            )
+            with pool:
                 with _no_main_module():
                     futures = [pool.submit(_photographs, chunk) for chunk in chunks]
                 try:
