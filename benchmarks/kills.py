@@ -86,7 +86,7 @@ def kill_stage(stage: str, folder: Path, kills: int) -> dict:
 
 
 def _end(code: int, whole: dict[str, str], cut: Path) -> tuple[bool, bool, int]:
-    """About a stage that came to its end: whether it ended well, wrote the same bytes, and how many
+    """How a stage came to its end: whether it ended well, wrote the same bytes, and how many
     half-written files it left."""
     found = contents(cut)
     for name in sorted(whole.keys() | found.keys()):
