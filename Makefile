@@ -134,5 +134,20 @@ constraints: $(STAMP) ## pin the newest versions that install together (on Linux
 	@build/constraints/bin/python -m pip install --disable-pip-version-check -e "$(EVERYTHING)"
 	@{ grep '^#' constraints.txt; \
 		build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > build/constraints.txt
-	@mv build/constraints.txt constraints.txt && rm -rf build/constraints
-	@echo "constraints.txt is new: run make test."
+	@mv build/constraints.txt constraints.txt
+	@build/constraints/bin/python -m pip install --disable-pip-version-check --quiet --dry-run --ignore-installed \
+		--no-deps --report build/report.json -r constraints.txt
+	@"$(VENV)/bin/python" -c "$$LOCK" && rm -rf build/constraints build/report.json
+	@echo "constraints.txt and lock.txt are new: run make test."
+
+# The hashes of the files that pip took, a line each, in the order of constraints.txt.
+define LOCK
+import json, re
+report = json.load(open("build/report.json"))["install"]
+files = {re.sub("[-_.]+", "-", i["metadata"]["name"]).lower(): i["download_info"]["archive_info"] for i in report}
+head = [line for line in open("lock.txt") if line[0] == "#"]
+pins = [line.strip() for line in open("constraints.txt") if line[0] not in "#\n"]
+found = [files[re.sub("[-_.]+", "-", pin.split("==")[0]).lower()]["hashes"]["sha256"] for pin in pins]
+open("lock.txt", "w").writelines(head + [f"{pin} --hash=sha256:{one}\n" for pin, one in zip(pins, found)])
+endef
+export LOCK

@@ -98,6 +98,17 @@ def test_constraints_name_no_address_and_no_path():
     ] == []
 
 
+def test_the_lock_file_has_a_hash_for_every_pin():
+    """One file of each, for Linux x86-64 and Python 3.11, and no address."""
+    lines = (ROOT / "lock.txt").read_text(encoding="utf-8").splitlines()
+    locked = [line for line in lines if not line.startswith("#")]
+    form = re.compile(r"([A-Za-z0-9._-]+==[A-Za-z0-9.]+) --hash=sha256:([0-9a-f]{64})")
+    found = [form.fullmatch(line) for line in locked]
+    assert [line for line, match in zip(locked, found, strict=True) if match is None] == []
+    assert [match[1] for match in found] == LINES
+    assert len({match[2] for match in found}) == len(LINES)
+
+
 def _names(requirements: list[Requirement]) -> set[str]:
     return {canonicalize_name(requirement.name) for requirement in requirements}
 

@@ -139,7 +139,9 @@ def _delimited(
             return _parsed(text, path, delimiter, quoting, wanted)
         except (csv.Error, _Ragged) as error:
             problems.append(error)
-    problem = next((p for p in problems if isinstance(p, _Ragged)), problems[0])
+    # The way that nearly fits is how the table is written: its few rows are the broken ones.
+    ragged = [p for p in problems if isinstance(p, _Ragged)]
+    problem = min(ragged, key=lambda p: p.rows) if ragged else problems[0]
     reason = "" if isinstance(problem, _Ragged) else f" ({_reason(problem)})"
     raise ValueError(
         f"{named(path)} cannot be read as a table{reason}: "
@@ -179,6 +181,10 @@ def _records(text: str, delimiter: str, quoting: int) -> Iterator[tuple[int, lis
 class _Ragged(Exception):
     """Rows that have not as many fields as the header."""
 
+    def __init__(self, message: str, rows: int) -> None:
+        super().__init__(message)
+        self.rows = rows
+
 
 def _parsed(
     text: str, path: Path, delimiter: str, quoting: int, wanted: Callable[[list[str]], list[int]]
@@ -204,7 +210,8 @@ def _parsed(
         where = places(list(wrong), np.arange(len(wrong)), "row")
         raise _Ragged(
             f"{counted(len(wrong), 'row')} with {some} fields under a header of {n}{where}, to be"
-            " filled up or cut."
+            " filled up or cut.",
+            len(wrong),
         )
     frame = pd.DataFrame(
         {place: pd.Series(values, dtype="str") for place, values in zip(chosen, columns)}

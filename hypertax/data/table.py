@@ -199,7 +199,7 @@ def _clean_reads(column: pd.Series) -> pd.Series:
 
 def _leave_out_other_markers(raw: pd.DataFrame, remarks: Remarks) -> np.ndarray:
     """Take the reads of other markers out of rows; `attrs["left out"]` are rows that nothing else
-    is left of.
+    is left of, and the column `other` tells the rows of other markers.
 
     Returns:
         (N,) bool, the rows of another marker.
@@ -210,6 +210,7 @@ def _leave_out_other_markers(raw: pd.DataFrame, remarks: Remarks) -> np.ndarray:
     other = np.zeros(len(raw), bool)
     if "marker" in raw:
         other = of_another_marker(raw["marker"])
+    raw["other"] = other
     raw.attrs["left out"] = np.zeros(len(raw), bool)
     if not other.any():
         return other
@@ -239,9 +240,10 @@ def _specimens(raw: pd.DataFrame, path: Path, remarks: Remarks) -> pd.DataFrame:
     specimens["image"] = _image_paths(specimens["image"], raw.get("chunk"), path.parent)
     if fasta := beside(path, stem_and_ending(path)[0]):
         ids = raw[[column for column in ("sampleid", "processid") if column in raw]]
-        has = specimens["barcode"].notna().to_numpy()
-        found = barcodes_of(fasta, ids, has, remarks)
-        specimens["barcode"] = specimens["barcode"].fillna(found)
+        # A record of a row of another marker is one of that marker.
+        needs_none = specimens["barcode"].notna() | raw["other"]
+        found = barcodes_of(fasta, ids, needs_none.to_numpy(), remarks)
+        specimens["barcode"] = specimens["barcode"].fillna(found.mask(raw["other"]))
     return specimens.astype("str")
 
 

@@ -10,7 +10,9 @@ import os
 
 import pandas as pd
 import pytest
+from PIL import Image
 
+from benchmarks.exports import broken, check
 from benchmarks.fuzz_tables import fuzz
 from hypertax.data.fasta import lineage, read_fasta
 from hypertax.data.lacking import what_is_lacking
@@ -205,6 +207,36 @@ def test_messages_are_short_and_legible(tmp_path):
         read_table(path)
     assert len(str(error.value)) < 2_000
     assert all(character.isprintable() or character == "\n" for character in str(error.value))
+
+
+@pytest.mark.parametrize("kind", ["bold", "gbif"])
+def test_an_export_with_every_fault_is_read_with_one_list(kind, tmp_path):
+    """300 rows: the counts of the list are what was put in, and broken rows are named."""
+    said, wrong = check(kind, 300, tmp_path)
+    assert wrong == [] and broken(kind, 300, tmp_path) == []
+    assert len(said.splitlines()) == (8 if kind == "bold" else 9)
+
+
+def test_a_record_of_a_row_of_another_marker_is_no_barcode(tmp_path):
+    """The row stays for its photograph; in the FASTA file beside it there is its 28S."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text(
+        "id,order,marker,image\nS1,Diptera,28S,a.png\nS2,Diptera,COI-5P,\n"
+    )
+    (tmp_path / "a.fasta").write_text(f">S1\n{READ}\n>S2\n{READ}\n")
+    found = read_table(tmp_path / "a.csv")
+    assert found["barcode"].notna().tolist() == [False, True]
+    assert read_queries(tmp_path / "a.csv")["barcode"].notna().tolist() == [False, True]
+
+
+def test_texts_of_parquet_that_are_no_utf_8_are_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"id": ["S1"], "order": ["Diptera"], "nuc": [READ]}).to_parquet(
+        path, compression=None
+    )
+    path.write_bytes(path.read_bytes().replace(b"Diptera", b"Dipt\xb3ra"))
+    with pytest.raises(ValueError, match=r"a.parquet cannot be read as Parquet \(.*write it again"):
+        read_table(path)
 
 
 def test_damaged_tables_give_our_errors_alone(tmp_path):
