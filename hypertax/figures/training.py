@@ -134,7 +134,7 @@ def training_curves(
                     draw_line(ax, history, name, **look)
                 for split, dashes in SPLIT_DASHES.items() if name in VALIDATION else ():
                     draw_line(ax, history, f"{name}_{split}", 100, linestyle=dashes, **look)
-            ax.set_title(TERM_LABELS.get(name) or VALIDATION[name])
+            ax.set_title(fill(TERM_LABELS.get(name) or VALIDATION[name], 20))
             ax.set_ylabel("loss" if name in TERM_LABELS else "validation top-1 (%)")
             if name in VALIDATION:
                 percent_axis(ax)
