@@ -4,7 +4,7 @@ new data."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from hypertax.embeddings import Embeddings
 from hypertax.evaluation.accuracy import accuracy
 from hypertax.evaluation.answers import Answering, answer
 from hypertax.evaluation.comparison import RESAMPLES, compare
-from hypertax.evaluation.label_transfer import predictions
+from hypertax.evaluation.label_transfer import PREDICTED, TRUE, predictions
 from hypertax.evaluation.open_world.curves import auroc
 from hypertax.evaluation.protocol import query_splits
 from hypertax.taxonomy import RANKS
@@ -144,14 +144,53 @@ def read_scores(source: Embeddings | Answering, stage: str = "test") -> pd.DataF
         ValueError: a stage that does not exist.
     """
     found = predictions(source.where(source.table["modality"] == "dna"), stage)
-    rows = []
+    rows = [*_accuracies(found), (NOVELTY, *_novelty(source, stage))]
+    return pd.DataFrame(rows, columns=["measure", "value", "queries", "species"])
+
+
+def _accuracies(answers: pd.DataFrame) -> Iterator[tuple[str, float, int, int]]:
+    """Name, value, queries and species of each of the `GROUPS`, of `predictions`."""
     for measure, (protocol, split, rank) in GROUPS.items():
-        own = found[(found["protocol"] == protocol) & (found["split"] == split)]
+        own = answers[(answers["protocol"] == protocol) & (answers["split"] == split)]
         own = own[own[f"gt_{rank}"].notna()]
         value = accuracy(own[f"gt_{rank}"], own[f"pred_{rank}"])
-        rows.append((measure, value, len(own), own["species"].nunique()))
-    rows.append((NOVELTY, *_novelty(source, stage)))
-    return pd.DataFrame(rows, columns=["measure", "value", "queries", "species"])
+        yield measure, value, len(own), own["species"].nunique()
+
+
+def unanswered_as_wrong(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers of several methods, with a row without a name for every query that another method
+    answered: a short read may not align, which is no right answer.
+
+    answers: of `hypertax.evaluation.predictions`, with columns `method`, `run`, `seed` and `reads`.
+    """
+    about, cell = ["method", "run", "seed"], ["reads", "protocol", "pairing"]
+    asked = [*cell, "split", "query", "species", *TRUE]
+    parts = []
+    for _, own in answers.groupby(cell, sort=False):
+        queries = own.drop_duplicates("query")[asked]
+        for names, found in own.groupby(about, sort=False):
+            found = found[["query", "key", *PREDICTED]]
+            whole = queries.merge(found, "left", on="query", validate="one_to_one")
+            parts.append(whole.assign(**dict(zip(about, names, strict=True))))
+    return pd.concat(parts, ignore_index=True)[answers.columns]
+
+
+def scores_of_answers(scores: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """Scores whose accuracies are those of the answers.
+
+    Args:
+        scores: of `read_scores`, with columns `method`, `run`, `seed` and `reads`.
+        answers: of `unanswered_as_wrong`.
+    """
+    about = ["method", "run", "seed", "reads"]
+    parts = [
+        pd.DataFrame(_accuracies(own), columns=["measure", "value", "queries", "species"]).assign(
+            **dict(zip(about, names, strict=True))
+        )
+        for names, own in answers.groupby(about, sort=False)
+    ]
+    parts.append(scores[~scores["measure"].isin(GROUPS)])
+    return pd.concat(parts, ignore_index=True)[scores.columns]
 
 
 def _novelty(source: Embeddings | Answering, stage: str) -> tuple[float, int, int]:

@@ -77,10 +77,10 @@ def study_predictions(
     and `seed` in front."""
     study = [member for member in study if available(member)]
     frame = each_run(study, lambda member: predictions(member.embeddings, stage, device=device))
-    return _answered_by_all(frame)
+    return answered_by_all(frame)
 
 
-def _answered_by_all(frame: pd.DataFrame) -> pd.DataFrame:
+def answered_by_all(frame: pd.DataFrame) -> pd.DataFrame:
     """The queries that every run of a pairing answered: one may lack a barcode that cannot be
     aligned, or a photograph that another cannot read. A name counts where it counts for all."""
     cell = ["protocol", "pairing", "query"]

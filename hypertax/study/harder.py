@@ -14,7 +14,13 @@ from hypertax.data.split import KEY_SPLITS, TRAINING_SPLITS
 from hypertax.embeddings import Embeddings
 from hypertax.evaluation.answers import SEEDLESS, Answering
 from hypertax.evaluation.baselines import BASELINES, vsearch
-from hypertax.evaluation.harder_reads import HARDER, harder, read_scores
+from hypertax.evaluation.harder_reads import (
+    HARDER,
+    harder,
+    read_scores,
+    scores_of_answers,
+    unanswered_as_wrong,
+)
 from hypertax.evaluation.label_transfer import predictions
 from hypertax.evaluation.protocol import query_splits
 from hypertax.model.embedding import embed
@@ -98,7 +104,9 @@ def ask_harder(
         answers.append(predictions(barcodes, stage).assign(**about))
     frames = [pd.concat(parts, ignore_index=True) for parts in (scores, answers)]
     first = ["method", "run", "seed", "reads"]
-    return HarderReads(*(frame[[*first, *frame.columns.drop(first)]] for frame in frames))
+    scored, answered = (frame[[*first, *frame.columns.drop(first)]] for frame in frames)
+    answered = unanswered_as_wrong(answered)
+    return HarderReads(scores_of_answers(scored, answered), answered)
 
 
 def _sources(

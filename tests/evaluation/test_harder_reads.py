@@ -7,7 +7,17 @@ from random_embeddings import random_embeddings
 from small_reads import small_reads
 
 from hypertax.embeddings import Embeddings
-from hypertax.evaluation.harder_reads import HARDER, MEASURES, NOVELTY, SERIES, harder, read_scores
+from hypertax.evaluation.harder_reads import (
+    HARDER,
+    MEASURES,
+    NOVELTY,
+    SERIES,
+    harder,
+    read_scores,
+    scores_of_answers,
+    unanswered_as_wrong,
+)
+from hypertax.evaluation.label_transfer import predictions
 
 SPLITS = ("train_seen", "seen_keys", "test_seen", "test_unseen", "test_unseen_keys", "val_seen")
 
@@ -157,3 +167,25 @@ def test_no_queries_leave_nan():
     found = read_scores(kept)
     assert isinstance(kept, Embeddings) and found["value"].isna().all()
     assert (found["queries"] == 0).all()
+
+
+def test_a_read_that_one_method_cannot_answer_is_wrong_for_it():
+    source = random_embeddings("euclidean")
+    asked = source.table.index[source.table["split"] == "test_seen"][:2]
+    fewer = source.where(~source.table["id"].isin(source.table.loc[asked, "id"]))
+    both = {"whole": source, "fewer": fewer}
+    about = {"seed": 0, "reads": "130 bases"}
+    answers = [predictions(own).assign(method=m, run=m, **about) for m, own in both.items()]
+    answers = [own[own["pairing"] == "DNA to DNA"] for own in answers]
+    scores = [read_scores(own).assign(method=m, run=m, **about) for m, own in both.items()]
+    filled = unanswered_as_wrong(pd.concat(answers, ignore_index=True))
+    counts = filled.groupby(["method", "protocol", "split"]).size().unstack("method")
+    assert (counts["whole"] == counts["fewer"]).all()
+    lost = filled[(filled["method"] == "fewer") & filled["query"].isin(source.table.loc[asked, "id"])]
+    assert len(lost) and lost["pred_species"].isna().all() and lost["gt_species"].notna().any()
+    found = scores_of_answers(pd.concat(scores, ignore_index=True), filled)
+    own = found[found["measure"] == "seen species"].set_index("method")
+    assert own.loc["whole", "value"] == scores[0].set_index("measure").loc["seen species", "value"]
+    assert own.loc["fewer", "queries"] == own.loc["whole", "queries"]
+    assert own.loc["fewer", "value"] <= own.loc["whole", "value"]
+    assert set(found["measure"]) == set(MEASURES)
