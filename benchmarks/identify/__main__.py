@@ -18,6 +18,11 @@ def main(arguments: list[str] | None = None) -> None:
         kind.add_argument("--stage", choices=("test", "val"), default="test")
         kind.add_argument("--precision", type=float, default=0.95)
         kind.add_argument("--output", type=Path, help="a folder; tables/ and figures/ without it")
+    three = kinds.add_parser("large", help="many barcodes: seconds and memory, VSEARCH beside it")
+    three.add_argument("table", help="barcodes with names, of which others are made")
+    three.add_argument("--references", type=int, default=20_000)
+    three.add_argument("--queries", type=int, nargs="+", default=[10_000, 100_000])
+    three.add_argument("--output", type=Path, help="a folder; tables/benchmarks without it")
     given = vars(parser.parse_args(arguments))
     kind = given.pop("kind")
     if kind == "real":

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -35,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--model",
         metavar="FOLDER",
-        help="a run's folder or a saved identifier's, or 'start' (untrained); made without one",
+        help="a run's folder, a saved identifier's, its name on a hub (OWNER/NAME), or 'start'"
+        " (untrained); made without one",
     )
     one.add_argument(
         "--output", default="answers.tsv", metavar="FILE", help="answers (.tsv, .csv, .parquet)"
@@ -71,8 +73,11 @@ def _early(arguments: argparse.Namespace) -> str | None:
         return f"--output must end in .tsv, .csv or .parquet, not {arguments.output}."
     if arguments.report and not arguments.report.lower().endswith((".html", ".htm")):
         return f"--report must end in .html, not {arguments.report}."
-    if arguments.model and not os.path.isdir(os.path.expanduser(arguments.model)):
-        return f"--model: {arguments.model} is no folder: give a run's or a saved identifier's."
+    model = arguments.model
+    if model and model != "start" and not os.path.isdir(os.path.expanduser(model)):
+        # What is no folder may be a name on a hub, OWNER/NAME.
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", model):
+            return f"--model: {model} is no folder: give a run's or a saved identifier's."
     return None
 
 

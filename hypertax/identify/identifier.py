@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
+from huggingface_hub import ModelCard, ModelHubMixin
 
 from hypertax.data.progress import progress_bar
 from hypertax.files import write_text
 from hypertax.identify.answering import Answering
 from hypertax.identify.calibration import Calibration
+from hypertax.identify.card import downloaded, model_card
 from hypertax.identify.embedding import START_NAME, DnaEmbedder
 from hypertax.identify.evidence import Searcher
 from hypertax.identify.flags import coding_frame
@@ -26,8 +29,12 @@ PRECISION = 0.95
 FORMAT = 3
 
 
-class Identifier:
+class Identifier(ModelHubMixin):
     """Names specimens by a library of references.
+
+    With huggingface_hub's mixin it is also read from and published to a hub: `from_pretrained` takes
+    a folder, or a name there and a `revision`; `push_to_hub` uploads it with a card. No code comes
+    from a hub.
 
         identifier = Identifier.train(read_specimens("library.tsv"))
         answers = identifier.identify(read_specimens("queries.fasta"))
@@ -40,6 +47,9 @@ class Identifier:
         image_weight: what photographs are worth beside barcodes; chosen on the library where it is
             not given.
     """
+
+    # The mixin would copy the arguments into a configuration; identifier.json holds what is needed.
+    _hub_mixin_config: ClassVar[dict] = {}
 
     def __init__(
         self,
@@ -184,7 +194,7 @@ class Identifier:
         return folder
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Identifier:
+    def load(cls, folder: str | Path) -> Identifier:
         """Read what `save` wrote.
 
         Raises:
@@ -208,6 +218,45 @@ class Identifier:
 
             embedder = ModelEmbedder.load(folder)
         return cls(embedder, Library.load(folder), calibrations, about["image_weight"])
+
+    def generate_model_card(self, **about) -> ModelCard:
+        """The card of `card.model_card`; `push_to_hub` takes its arguments as `model_card_kwargs`."""
+        return model_card(self, **about)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.save(save_directory)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> Identifier:
+        """Read an identifier from a folder, or by its name from a hub.
+
+        Args:
+            name: a folder, or OWNER/NAME. revision: a branch, tag or commit of the hub; the others as in
+                `huggingface_hub.snapshot_download`.
+
+        Raises:
+            ValueError: there is none, or one of another format (one sentence).
+        """
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            folder = downloaded(
+                str(name),
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
+        return cls.load(folder)
 
 
 def check_wishes(precision: float, rank: str) -> None:

@@ -12,11 +12,14 @@ import pandas as pd
 from hypertax.files import shown, write_text
 from hypertax.identify.identifier import Identifier
 from hypertax.identify.provenance import digest_of
+from hypertax.identify.reference import Library
 from hypertax.taxonomy import RANKS
 
 START = "start"
 """The model that is none: the DNA start, untrained."""
-RECIPE = "lineage"
+PRESET, RECIPE = "laptop", "lineage"
+SETTINGS: dict[str, object] = {}
+"""What training changes of the preset."""
 LEAST_TO_TRAIN = 10
 """Specimens of a species from which on the recipe of the split trains on it."""
 
@@ -37,22 +40,25 @@ def prepared(
     Args:
         library: a table of `reading.read_specimens`.
         kept: the folder where it is kept; it is read where it was made of the same library and model.
-        model: the folder of a saved identifier or of a run, or `START`.
+        model: the folder of a saved identifier or of a run, an identifier's name on a hub, or `START`.
         say: tells what takes time.
     """
     source = {"library": _digest(library), "model": None if model is None else str(model)}
     if kept is not None and (kept / "source.json").is_file():
         if json.loads((kept / "source.json").read_text("utf-8")) == source:
             say(f"Using the identifier that is kept in {shown(kept)}.")
-            return Identifier.from_pretrained(kept)
+            return Identifier.load(kept)
     started = time.monotonic()
-    if model not in (None, START) and (Path(model) / "identifier.json").is_file():
-        return Identifier.from_pretrained(model)
-    if model not in (None, START):
+    run = model not in (None, START) and Path(model).expanduser().is_dir()
+    if model not in (None, START) and not run:
+        return _with_library(Identifier.from_pretrained(str(model)), library, progress)
+    if run and (Path(model).expanduser() / "identifier.json").is_file():
+        return _with_library(Identifier.load(Path(model).expanduser()), library, progress)
+    if run:
         from hypertax.model.model import HypertaxModel
 
-        trained = HypertaxModel.from_pretrained(Path(model))
-        marked = _marked(library, _trained_on(Path(model)))
+        trained = HypertaxModel.from_pretrained(Path(model).expanduser())
+        marked = _marked(library, _trained_on(Path(model).expanduser()))
         identifier = Identifier.train(marked, model=trained, progress=progress)
         what = "Embedding and calibrating the library"
     elif model is None and library["image"].notna().any():
@@ -71,6 +77,16 @@ def prepared(
         where = f"; it is kept in {shown(kept)}"
     say(f"{what} took {time.monotonic() - started:.0f} s{where}.")
     return identifier
+
+
+def _with_library(identifier: Identifier, library: pd.DataFrame, progress: bool) -> Identifier:
+    """A saved identifier's space with the references that are given now; itself where they are its own."""
+    own = identifier.library.table
+    learned = set(own.loc[own["trained"] == "yes", "sampleid"])
+    further = Library.of(_marked(library, learned), identifier.embedder, progress)
+    if further.fingerprint() == identifier.library.fingerprint():
+        return identifier
+    return Identifier(identifier.embedder, further)
 
 
 def _trained(library: pd.DataFrame, runs: Path | None, progress: bool) -> Identifier:
@@ -94,7 +110,7 @@ def _trained(library: pd.DataFrame, runs: Path | None, progress: bool) -> Identi
             " --model a trained run."
         )
     with tempfile.TemporaryDirectory() as temporary:
-        config = RunConfig.create("laptop", recipe=RECIPE, space="lorentz")
+        config = RunConfig.create(PRESET, recipe=RECIPE, space="lorentz", **SETTINGS)
         run = train_here(config, table, output=runs or Path(temporary), progress=progress)
         model = HypertaxModel.from_pretrained(run.folder)
     learned = set(table.loc[table["split"].isin(TRAINING_SPLITS), "sampleid"])

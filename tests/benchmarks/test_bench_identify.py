@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from identify_cases import records
 
-from benchmarks.identify import judging, real, simulated
+from benchmarks.identify import judging, large, real, simulated
 from benchmarks.identify.asking import NEAREST, OURS, SINTAX, Answered
 from benchmarks.identify.picture import picture
 from hypertax.taxonomy import RANKS
@@ -95,3 +95,16 @@ def test_the_command_vsearch_and_sintax_are_asked_the_same():
     assert compared["same"].notna().all()
     assert {"seconds", "new told from known, AUROC"} <= set(facts["measure"])
     assert len(picture(answered, truth, known, "Validation").get_axes()) == 8
+
+
+def test_made_barcodes_are_near_their_own_and_some_are_turned_or_cut():
+    table = records(length=600)
+    library, queries = large.made(table, 200, 0), large.made(table, 200, 0, harder=True)
+    own = dict(zip(table["species"] + table["number"].astype(str), table["barcode"], strict=True))
+    different = [
+        sum(a != b for a, b in zip(row["barcode"], own[row["species"] + str(row["number"])]))
+        for row in library.to_dict("records")
+    ]
+    assert 0 < np.mean(different) < 0.008 * 600 and library["sampleid"].is_unique
+    assert (queries["barcode"].str.len() == large.SHORT).sum() == 20
+    assert queries["barcode"][0] == large.reverse_complement(library["barcode"][0])
