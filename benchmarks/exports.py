@@ -109,7 +109,9 @@ def export(kind: str, rows: int, folder: Path, *, seed: int = _SEED) -> tuple[Pa
 def _truth(rows: int, rng: np.random.Generator) -> pd.DataFrame:
     genera = [(o, f, g) for f, (o, several) in FAMILIES.items() for g in several]
     forms = {
-        (g, e): rng.integers(0, 4, 658) for _, _, g in genera for e in rng.choice(EPITHETS, 8, False)
+        (g, e): rng.integers(0, 4, 658)
+        for _, _, g in genera
+        for e in rng.choice(EPITHETS, 8, False)
     }
     shared = rng.integers(0, 4, 658)
     for form in forms.values():
@@ -236,7 +238,8 @@ def check(kind: str, rows: int, folder: Path, *, seed: int = _SEED) -> tuple[str
     if queries["sampleid"].tolist() != truth["sampleid"].tolist():
         wrong.append("queries: not every row is kept")
     elif queries["reason"].notna().tolist() != unusable.tolist():
-        wrong.append(f"queries: {queries['reason'].notna().sum()} without use, not {unusable.sum()}")
+        found = queries["reason"].notna().sum()
+        wrong.append(f"queries: {found} without use, not {unusable.sum()}")
     return printed.getvalue(), wrong
 
 

@@ -22,7 +22,9 @@ WRITTEN_BY_CODE = re.compile(
     r"(tables|figures)/.*\.(csv|tex|md|html|pdf|png)|.*\.json|docs/.*\.png"
 )
 """What code writes: tables, whose lines are as long as a table is wide, pictures, and JSON."""
-UNBREAKABLE = re.compile(r"\s*\||!?\[[^]]*\](\(\S*\)|: \S*)$|\s*# (make|papermill) ")
+UNBREAKABLE = re.compile(
+    r"\s*\||\S+==\S+ --hash=|!?\[[^]]*\](\(\S*\)|: \S*)$|\s*# (make|papermill) "
+)
 """In Markdown a table's row and a picture, in a comment a command: a line break would end them."""
 
 

@@ -23,8 +23,8 @@ CHANGED = 0.004
 """The share of bases that are another one."""
 SHORT = 300
 NOTE = (
-    "One process on one core, alignment and strand included; nothing was kept of the queries. Seconds"
-    " of the processor do not count what else the machine does; the others do."
+    "One process on one core, alignment and strand included; nothing was kept of the queries."
+    " Seconds of the processor do not count what else the machine does; the others do."
 )
 
 

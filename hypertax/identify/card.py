@@ -12,8 +12,6 @@ from hypertax.taxonomy import RANKS
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
 
-    from hypertax.identify.identifier import Identifier
-
 KINDS = {
     "specimen": "known species",
     "species": "new species",
@@ -58,7 +56,7 @@ def downloaded(name: str, **options) -> Path:
 
 
 def model_card(
-    identifier: Identifier, *, data: str = "", licence: str = "", precision: float = 0.95
+    identifier, *, data: str = "", licence: str = "", precision: float = 0.95
 ) -> ModelCard:
     """A card in Markdown, with the metadata that the hub reads.
 
@@ -89,10 +87,12 @@ def model_card(
         "## Calibration",
         *_calibration(identifier),
         "## Limits",
-        "- A name can only be one of the library's. A species that it lacks is told as probably new.\n"
+        "- A name can only be one of the library's. A species that it lacks is told as probably"
+        " new.\n"
         "- The figures are of the library's own references, held out. Queries of another region,"
         " marker or camera may fare worse.\n"
-        "- Barcodes must be of the library's marker. Other reads are not used, and the answer says so.",
+        "- Barcodes must be of the library's marker. Other reads are not used, and the answer says"
+        " so.",
         "## Use",
         "```python\nfrom hypertax.identify import Identifier\nfrom hypertax.identify.reading import"
         ' read_specimens\n\nidentifier = Identifier.from_pretrained("OWNER/NAME")\nanswers ='
@@ -106,14 +106,15 @@ def _plural(rank: str) -> str:
     return {"family": "families", "genus": "genera", "species": "species"}.get(rank, rank + "s")
 
 
-def _results(identifier: Identifier, precision: float) -> list[str]:
+def _results(identifier, precision: float) -> list[str]:
     """By what speaks a table: held-out references by kind, how many were named and how many rightly."""
     found = []
     for view, one in identifier.calibrations.items():
         if not one.usable:
             continue
         thresholds = one.thresholds(precision)[0]
-        lines = ["| held out | rank | named, % | right of those, % |", "| --- | --- | ---: | ---: |"]
+        lines = ["| held out | rank | named, % | right of those, % |"]
+        lines.append("| --- | --- | ---: | ---: |")
         for kind, name in KINDS.items():
             part = one.held_out[one.held_out["kind"] == kind]
             given = True
@@ -129,7 +130,7 @@ def _results(identifier: Identifier, precision: float) -> list[str]:
     return found or ["The library is too small to be measured on itself."]
 
 
-def _calibration(identifier: Identifier) -> list[str]:
+def _calibration(identifier) -> list[str]:
     lines = []
     for view, one in identifier.calibrations.items():
         if not one.usable:
@@ -143,7 +144,7 @@ def _calibration(identifier: Identifier) -> list[str]:
             errors.append(f"{event} {error:.3f}")
         lines.append(f"- {view}: expected calibration error {', '.join(errors)}.")
     return [
-        "Known and new species weigh the same, and so does every species. The probabilities come from"
-        " folds that did not hold the genus.",
+        "Known and new species weigh the same, and so does every species. The probabilities come"
+        " from folds that did not hold the genus.",
         "\n".join(lines),
     ]
