@@ -176,3 +176,22 @@ def test_a_path_through_a_file_is_said_in_one_sentence(tmp_path):
         write_text(tmp_path / "file" / "a.txt", "a")
     with pytest.raises(NotWritten, match="the name is too long"):
         write_text(tmp_path / ("a" * 300), "a")
+
+
+def test_a_disk_that_is_full_or_only_readable_is_said_and_nothing_is_left(tmp_path):
+    """A real one, of 64 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a disk")
+    try:
+        write_text(disk / "a", "old")
+        with pytest.raises(NotWritten, match=r"^\S+/a could not be written: the disk is full"):
+            write_text(disk / "a", "x" * 200_000)
+        assert [path.name for path in disk.iterdir()] == ["a"] and (disk / "a").read_text() == "old"
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(NotWritten, match=r"^\S+/b could not be written: .*only be read"):
+            write_text(disk / "b", "x")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

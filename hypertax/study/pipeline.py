@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from hypertax.config.parameters import parse_value
 from hypertax.config.presets import DEFAULT_PRESET, PRESETS
-from hypertax.files import ROOT, processors, resolve, shown
+from hypertax.files import ROOT, processors, resolve, shown, write_text
 from hypertax.study.processes import PIPELINE, alone, as_step, ending_on_signals, stop_group
 from hypertax.study.rows import load_rows, published_place
 from hypertax.study.stamps import made_from, remove_stale
@@ -37,6 +37,8 @@ EXECUTED = ROOT / "runs" / "executed"
 _QUOTED = "quoted-"
 """How the name of a data set begins whose other characters are quoted as in an address."""
 _MEMORY_PER_JOB = 2 * 2**30
+_LEAST_ROOM = 2**16
+"""Bytes that must be free before a pipeline starts."""
 
 
 def paper(
@@ -89,6 +91,7 @@ def paper(
         )
     rows = {row.name: row for one in group.split(",") for row in load_rows(one)}.values()
     name = str(published_place(data_set_name(dataset), preset))
+    _require_room(STAMPS / name)
     started = time.monotonic()
     with ending_on_signals(), alone(STAMPS / name) as (lock, alive):
         for reason in (STAMPS / name).glob("*.failed"):
@@ -141,6 +144,17 @@ def paper(
         code = _call(command, environment, lock)
         reasons = sorted((STAMPS / name).glob("*.failed"))
     return _report(name, code, reasons, time.monotonic() - started)
+
+
+def _require_room(folder: Path) -> None:
+    """Write a file and remove it: on a disk that takes nothing Snakemake would wait for ever.
+
+    Raises:
+        NotWritten: the disk is full, only readable or forbidden (one sentence).
+    """
+    probe = folder / ".room"
+    write_text(probe, " " * _LEAST_ROOM)
+    probe.unlink()
 
 
 def _call(command: list[str], environment: dict[str, str], lock: int) -> int:

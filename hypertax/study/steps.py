@@ -20,6 +20,13 @@ from hypertax.study.rows import TRAINING
 from hypertax.study.stamps import Written, listing, write_stamp
 
 
+_SENTENCES = {
+    *("ValueError", "FileNotFoundError", "SystemExit", "AssertionError", "NotWritten"),
+    *("SpecimenTableError", "EncoderUnavailable", "TrainingDiverged"),
+}
+"""Errors whose message is a sentence for people, which needs no name in front of it."""
+
+
 class NotebookError(Exception):
     """A notebook that stopped; the message is one sentence with its own last words."""
 
@@ -161,13 +168,8 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
             if line.strip()
         ]
         reason = words[-1].strip() if words else f"It raised {error.ename}."
-        expected = error.ename in (
-            "ValueError",
-            "FileNotFoundError",
-            "SystemExit",
-            "AssertionError",
-        )
-        raise NotebookError(reason if expected and words else f"{error.ename}: {reason}") from None
+        told = words and error.ename in _SENTENCES
+        raise NotebookError(reason if told else f"{error.ename}: {reason}") from None
     except DeadKernelError:
         message = (
             "The notebook's process was ended from outside, most often because memory ran"

@@ -18,7 +18,7 @@ import pytest
 
 from hypertax.config.run_config import RunConfig
 from hypertax.data.views import require_something_to_learn
-from hypertax.files import ROOT
+from hypertax.files import ROOT, NotWritten
 from hypertax.study.pipeline import main, paper
 from hypertax.study.rows import EXPERIMENTS, Row, applicable, load_groups, load_rows
 from hypertax.study.steps import NotebookError, parameters_of, prepare, run
@@ -323,6 +323,16 @@ def test_a_missing_notebook_is_named(tmp_path):
 def test_make_paper_refuses_what_it_cannot_do_before_it_starts(given, message):
     with pytest.raises(ValueError, match=message):
         paper(**given)
+
+
+def test_make_paper_stops_at_once_where_nothing_can_be_written(tmp_path, monkeypatch):
+    """Snakemake would wait for ever."""
+    table = tmp_path / "a.tsv"
+    table.write_text("id\torder\tnuc\nS1\tDiptera\tACGT\n")
+    monkeypatch.setattr("hypertax.study.pipeline.STAMPS", table / "stamps")
+    with pytest.raises(NotWritten, match="could not be written: .* choose another folder") as told:
+        paper(str(table), preset="tiny")
+    assert "\n" not in str(told.value)
 
 
 def plan(root: Path, *config: str) -> str:
