@@ -147,7 +147,7 @@ def paper(
 
 
 def _require_room(folder: Path) -> None:
-    """Write a file and remove it: on a disk that takes nothing Snakemake would wait for ever.
+    """Write a file and remove it: on a disk that takes nothing Snakemake was seen to wait.
 
     Raises:
         NotWritten: the disk is full, only readable or forbidden (one sentence).

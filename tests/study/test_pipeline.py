@@ -326,7 +326,7 @@ def test_make_paper_refuses_what_it_cannot_do_before_it_starts(given, message):
 
 
 def test_make_paper_stops_at_once_where_nothing_can_be_written(tmp_path, monkeypatch):
-    """Snakemake would wait for ever."""
+    """Snakemake was seen to wait."""
     table = tmp_path / "a.tsv"
     table.write_text("id\torder\tnuc\nS1\tDiptera\tACGT\n")
     monkeypatch.setattr("hypertax.study.pipeline.STAMPS", table / "stamps")
