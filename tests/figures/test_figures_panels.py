@@ -45,7 +45,7 @@ def test_every_loss_term_is_drawn():
         table[name] = i + 1.0 + np.arange(len(table))
     fig = figures.training_curves({"Hyperbolic, nested": table})
     assert_readable(fig)
-    panels = {ax.get_title(loc="left"): ax for ax in fig.axes}
+    panels = {ax.get_title(loc="left").replace("\n", " "): ax for ax in fig.axes}
     assert {"taxon_contrastive", "inside", "axis", "intra", "pair_entailment"} <= set(TERM_LABELS)
     for i, (name, label) in enumerate(TERM_LABELS.items()):
         (line,) = panels[label].lines

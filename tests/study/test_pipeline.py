@@ -353,7 +353,7 @@ def plan(root: Path, *config: str) -> str:
         *config,
     ]
     done = subprocess.run(
-        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=120
+        command, check=False, cwd=root, env=environment, capture_output=True, text=True, timeout=400
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
