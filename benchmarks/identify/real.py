@@ -102,20 +102,10 @@ def main(path: str, stage: str, precision: float, output: Path | None) -> None:
     tables = resolve(output) if output else ROOT / "tables" / name
     figures = resolve(output) if output else ROOT / "figures" / name
     shown = {"test": "Test", "val": "Validation"}[stage]
-    write_table(
-        frame_table(cells.round(4)),
-        "identify",
-        tables,
-        caption=f"{shown}: answers at a wanted precision of {precision}",
-        note=NOTE,
-        dataset=name,
-    )
-    write_table(
-        frame_table(facts.round(4)),
-        "identify_facts",
-        tables,
-        caption=f"{shown}: calibration, new species, seconds and memory",
-        note=FACTS,
-        dataset=name,
-    )
+    for frame, file, about, note in (
+        (cells, "identify", f"answers at a wanted precision of {precision}", NOTE),
+        (facts, "identify_facts", "calibration, new species, seconds and memory", FACTS),
+    ):
+        table, caption = frame_table(frame.round(4)), f"{shown}: {about}"
+        write_table(table, file, tables, caption=caption, note=note, dataset=name)
     save_figure(picture(*found["half new"], shown), "identify", figures)

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from hypertax.figures.looks import Look, looks_of
 from hypertax.figures.style import (
     TEXT,
     finish,
     legend_columns,
+    log_axis,
+    mean_line,
     method_handle,
     new_figure,
     say_why_empty,
@@ -63,11 +64,7 @@ def fidelity_curves(
                 say_why_empty(ax, "no such pairs")
             ax.set_title(SPLITS[split] if row == 0 else "")
             ax.set_ylabel(measures[row] if column == 0 else "")
-        axes[0, 0].set_xscale("log")
-        axes[0, 0].set_xlim(widths[0] / 1.35, widths[-1] * 1.35)
-        axes[0, 0].xaxis.set_major_locator(FixedLocator(widths))
-        axes[0, 0].xaxis.set_minor_locator(NullLocator())
-        axes[0, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        log_axis(axes[0, 0], widths)
         for ax in axes[-1]:
             ax.set_xlabel(label)
         handles = [method_handle(line, looks[line], linestyle="-") for line in lines]
@@ -81,16 +78,7 @@ def _line(ax, rows: pd.DataFrame, colour: str, marker: str) -> None:
     if rows.empty:
         return
     of_width = rows.groupby("width")["value"].agg(["mean", "min", "max", "count"])
-    ax.plot(
-        of_width.index,
-        of_width["mean"],
-        color=colour,
-        marker=marker,
-        markersize=4.5,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        zorder=3,
-    )
+    mean_line(ax, of_width["mean"], colour, marker)
     if of_width["count"].max() > 1:
         low, high = of_width["min"], of_width["max"]
         ax.fill_between(of_width.index, low, high, color=colour, alpha=0.2, linewidth=0, zorder=2)

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
 from PIL import Image
 
 from hypertax.figures.looks import PALETTE, Look
@@ -204,6 +205,29 @@ def say_why_empty(ax, reason: str) -> None:
         color=MUTED,
         zorder=6,
         bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "edgecolor": "none"},
+    )
+
+
+def log_axis(ax, values: list[float]) -> None:
+    """A log x axis with a tick at each of the values, sorted."""
+    ax.set_xscale("log")
+    ax.set_xlim(values[0] / 1.35, values[-1] * 1.35)
+    ax.xaxis.set_major_locator(FixedLocator(values))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def mean_line(ax, means: pd.Series, colour: str, marker: str) -> None:
+    """One method's means against the index, with its marker at each."""
+    ax.plot(
+        means.index,
+        means,
+        color=colour,
+        marker=marker,
+        markersize=4.5,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        zorder=3,
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from hypertax.evaluation.protocol import PAIRINGS
 from hypertax.figures.looks import Look, looks_of
@@ -17,6 +16,8 @@ from hypertax.figures.style import (
     TEXT,
     finish,
     legend_columns,
+    log_axis,
+    mean_line,
     method_handle,
     new_figure,
     say_why_empty,
@@ -138,11 +139,7 @@ def sweep_curves(
             ax.set_ylabel(f"{measures[row]}\n(macro top-1, %)" if column == 0 else "")
             _limits(ax, 100 * panel["score"])
         if values:
-            axes[0, 0].set_xscale("log")
-            axes[0, 0].set_xlim(values[0] / 1.35, values[-1] * 1.35)
-            axes[0, 0].xaxis.set_major_locator(FixedLocator(values))
-            axes[0, 0].xaxis.set_minor_locator(NullLocator())
-            axes[0, 0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            log_axis(axes[0, 0], values)
         for ax in axes[-1]:
             ax.set_xlabel(label)
         handles = _handles(table, looks)
@@ -187,16 +184,7 @@ def _method_line(ax, rows: pd.DataFrame, colour: str, marker: str) -> None:
         return
     swept = rows[rows["value"].notna()]
     means = 100 * swept.groupby("value")["score"].mean()
-    ax.plot(
-        means.index,
-        means,
-        color=colour,
-        marker=marker,
-        markersize=4.5,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        zorder=3,
-    )
+    mean_line(ax, means, colour, marker)
     if swept["seed"].nunique() > 1:
         ax.plot(
             swept["value"],
